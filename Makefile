@@ -1,0 +1,53 @@
+# What a newcomer types: `make demo`, `make test`. What a developer types: `make check`.
+# Everything runs in a virtual environment of its own; VENV=path puts it elsewhere.
+
+VENV ?= .venv
+PYTHON ?= python3
+RUN ?= demo-run
+BIN := $(VENV)/bin
+
+
+.PHONY: demo test check format build clean
+
+demo: $(VENV)/.installed
+	rm -rf $(RUN)
+	$(BIN)/headprune score demo --data demo --samples 100 --seed 0 --edit ablate --out $(RUN)/score
+	$(BIN)/headprune apply demo $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --out $(RUN)/pruned
+	$(BIN)/headprune evaluate demo --data demo --patch $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --convergence
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2 tests
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+build: $(VENV)/.dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(RUN) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# torch goes in by itself and first: pulled in by another package it may bring gigabytes of CUDA to a CPU machine.
+$(VENV)/.torch: constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@

@@ -1,0 +1,107 @@
+"""headprune: what every attention head of a vision tower contributes, in words, and a model edited accordingly.
+
+The names below are the public interface. They are imported when first used, so `import headprune` loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headprune.edits.edit import Comparable as Comparable
+    from headprune.edits.edit import Context as Context
+    from headprune.edits.edit import Edit as Edit
+    from headprune.edits.edit import Rows as Rows
+    from headprune.errors import DataError as DataError
+    from headprune.errors import HeadpruneError as HeadpruneError
+    from headprune.errors import ModelError as ModelError
+    from headprune.errors import Notice as Notice
+    from headprune.errors import PatchError as PatchError
+    from headprune.errors import PictureError as PictureError
+    from headprune.errors import PluginError as PluginError
+    from headprune.errors import UsageError as UsageError
+    from headprune.errors import notice as notice
+    from headprune.hooks.catalogue import make_scorer as make_scorer
+    from headprune.hooks.datasets import open_dataset as open_dataset
+    from headprune.hooks.kinds import DatasetReader as DatasetReader
+    from headprune.hooks.kinds import Scorer as Scorer
+    from headprune.hooks.kinds import Settings as Settings
+    from headprune.hooks.specs import AdapterSpec as AdapterSpec
+    from headprune.hooks.specs import DatasetSpec as DatasetSpec
+    from headprune.hooks.specs import EditSpec as EditSpec
+    from headprune.hooks.specs import ScorerSpec as ScorerSpec
+    from headprune.hooks.specs import hookimpl as hookimpl
+    from headprune.jobs.evaluate import perform_evaluate as perform_evaluate
+    from headprune.jobs.score import perform_score as perform_score
+    from headprune.patch.apply import applied as applied
+    from headprune.patch.export import export_folded as export_folded
+    from headprune.patch.file import load_patch as load_patch
+    from headprune.patch.file import save_patch as save_patch
+    from headprune.patch.patch import Patch as Patch
+    from headprune.perspectives.linguistic import captions_by_layer as captions_by_layer
+    from headprune.pictures import PICTURE_ENDINGS as PICTURE_ENDINGS
+    from headprune.pictures import read_picture as read_picture
+    from headprune.recipes.load import resolve as resolve
+    from headprune.scoring.sampling import draw as draw
+    from headprune.towers.adapter import Adapter as Adapter
+    from headprune.towers.adapter import Backend as Backend
+    from headprune.towers.adapter import LoadRequest as LoadRequest
+    from headprune.towers.adapter import Outline as Outline
+    from headprune.towers.capture import Capture as Capture
+    from headprune.towers.layout import Site as Site
+    from headprune.towers.layout import TowerLayout as TowerLayout
+    from headprune.towers.layout import find_sites as find_sites
+    from headprune.towers.layout import measure as measure
+    from headprune.towers.load import load_model as load_model
+    from headprune.towers.replay import answering as answering
+    from headprune.types import Dataset as Dataset
+    from headprune.types import DecodePoint as DecodePoint
+    from headprune.types import Generation as Generation
+    from headprune.types import Geometry as Geometry
+    from headprune.types import Interval as Interval
+    from headprune.types import LeftOut as LeftOut
+    from headprune.types import ModelRef as ModelRef
+    from headprune.types import Sample as Sample
+    from headprune.types import Schedule as Schedule
+    from headprune.types import ScoreItem as ScoreItem
+
+_HOMES = {
+    "headprune.edits.edit": "Comparable Context Edit Rows",
+    "headprune.errors": "DataError HeadpruneError ModelError Notice "
+    "PatchError PictureError PluginError UsageError notice",
+    "headprune.hooks.catalogue": "make_scorer",
+    "headprune.hooks.datasets": "open_dataset",
+    "headprune.hooks.kinds": "DatasetReader Scorer Settings",
+    "headprune.hooks.specs": "AdapterSpec DatasetSpec EditSpec ScorerSpec hookimpl",
+    "headprune.jobs.evaluate": "perform_evaluate",
+    "headprune.jobs.score": "perform_score",
+    "headprune.patch.apply": "applied",
+    "headprune.patch.export": "export_folded",
+    "headprune.patch.file": "load_patch save_patch",
+    "headprune.patch.patch": "Patch",
+    "headprune.perspectives.linguistic": "captions_by_layer",
+    "headprune.pictures": "PICTURE_ENDINGS read_picture",
+    "headprune.recipes.load": "resolve",
+    "headprune.scoring.sampling": "draw",
+    "headprune.towers.adapter": "Adapter Backend LoadRequest Outline",
+    "headprune.towers.capture": "Capture",
+    "headprune.towers.layout": "Site TowerLayout find_sites measure",
+    "headprune.towers.load": "load_model",
+    "headprune.towers.replay": "answering",
+    "headprune.types": "Dataset DecodePoint Generation Geometry Interval LeftOut ModelRef Sample Schedule ScoreItem",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'headprune' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

@@ -1,0 +1,60 @@
+"""headprune caption: what the model says of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headprune.cli import options as o
+from headprune.cli.output import reporting, table
+
+
+def caption(
+    model: Annotated[str, typer.Argument(help="demo, a local folder, a hub id, or backend:ref.")],
+    images: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    layer: Annotated[
+        int | None, typer.Option("--layer", help="Stop after this layer (0-based, -1 is the last).", show_default=False)
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head", help="L.H, 0-based: what head H of layer L says alone, after layer L.", show_default=False
+        ),
+    ] = None,
+    patch: Annotated[
+        Path | None, typer.Option("--patch", help="Caption with this patch applied.", show_default=False)
+    ] = None,
+    scale: o.Scale = None,
+    prune: o.Prune = None,
+    allow_other_weights: o.AllowOther = False,
+    num_beams: o.NumBeams = None,
+    max_new_tokens: o.MaxNewTokens = None,
+    prompt: o.Prompt = None,
+    revision: o.Revision = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    batch_size: o.BatchSize = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Caption pictures with the whole model, one layer's output, or one head alone. Layers and heads are 0-based."""
+    with reporting(as_json, quiet, debug) as output:
+        from headprune.recipes import resolve
+
+        overrides = {
+            "model": model, "revision": revision, "device": device, "dtype": dtype, "batch_size": batch_size,
+            "generation": {"num_beams": num_beams, "max_new_tokens": max_new_tokens, "prompt": prompt},
+            "apply": {"scale": scale, "prune": prune},
+        }  # fmt: skip
+        recipe = resolve(None, overrides).recipe
+        from headprune.jobs.caption import perform_captions
+
+        said = perform_captions(recipe, images, layer, head, patch, allow_other_weights)
+        document = {
+            "captions": [{"image": str(path), "caption": words} for path, words in zip(images, said, strict=True)]
+        }
+        rows = [(path.name, words) for path, words in zip(images, said, strict=True)]
+        output.result(document, lambda console: console.print(table("", ("picture", "caption"), rows, left=2)))

@@ -1,0 +1,133 @@
+"""The one sink: results on stdout, everything else on stderr, errors worded once, exit codes from the errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from headprune.errors import ExitCode, HeadpruneError, Notice
+from headprune.files import cannot_write
+
+
+@dataclass
+class Output:
+    """Where a command's words go.
+
+    Attributes:
+        json: one JSON document on stdout in place of tables.
+        quiet: notes and progress are left out.
+    """
+
+    json: bool
+    quiet: bool
+    stdout: Console = field(default_factory=lambda: Console(highlight=False))
+    stderr: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+
+    def result(self, document: Any, show: Callable[[Console], None]) -> None:
+        """The command's result: `document` under --json, else whatever `show` prints to stdout."""
+        if self.json:
+            print(json.dumps(document, indent=2, allow_nan=False))
+        else:
+            show(self.stdout)
+
+    def wrote(self, what: str, path: object) -> None:
+        """Say what was written; on stderr, so that stdout holds results only."""
+        if not self.quiet:
+            self.stderr.print(f"wrote {what}: {escape(str(path))}", soft_wrap=True)
+
+    def note(self, message: str) -> None:
+        """Something the user should know."""
+        if not self.quiet:
+            self.stderr.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
+
+    def error(self, message: str, hint: str) -> None:
+        """What went wrong, and what to do next."""
+        self.stderr.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+        if hint:
+            self.stderr.print(f"  [dim]next:[/] {escape(hint)}", soft_wrap=True)
+
+
+@contextmanager
+def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
+    """Run a command: notices become notes, errors become a line, a hint and an exit code.
+
+    Raises:
+        typer.Exit: on any error but with --debug, which lets it through with its traceback.
+    """
+    output = Output(as_json, quiet)
+    _calm_libraries(quiet)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", Notice)
+        warnings.showwarning = _shown_as_note(output)
+        try:
+            yield output
+        except HeadpruneError as error:
+            output.error(error.message, error.hint)
+            _end(error, error.exit_code, debug)
+        except KeyboardInterrupt as error:
+            output.error("interrupted", "the same command goes on where it stopped")
+            _end(error, ExitCode.INTERRUPTED, debug)
+        except typer.Exit:
+            raise
+        # The last line of defence: a bug of ours is said to be one, and its traceback is a flag away.
+        except Exception as error:
+            worded = cannot_write("a file", error)
+            message = worded.message if worded else f"{type(error).__name__}: {error}"
+            output.error(message, worded.hint if worded else "this is a bug in headprune; --debug shows where")
+            _end(error, ExitCode.FAILED, debug)
+
+
+def _end(error: BaseException, code: ExitCode, debug: bool) -> None:
+    if debug:
+        raise error
+    raise typer.Exit(int(code)) from None
+
+
+def _shown_as_note(output: Output) -> Any:
+    said: set[str] = set()
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, Notice) and str(message) not in said:
+            said.add(str(message))
+            output.note(str(message))
+
+    return show
+
+
+def _calm_libraries(quiet: bool) -> None:
+    """Libraries' own chatter off; their download bars only where somebody watches."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if quiet or not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
+    """A plain table; all but the first `left` columns are right-aligned."""
+    made = Table(
+        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+    )
+    for index, column in enumerate(columns):
+        made.add_column(escape(column), justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*map(escape, row))
+    return made

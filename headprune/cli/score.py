@@ -1,0 +1,150 @@
+"""headprune score: Algorithm 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headprune.cli import options as o
+from headprune.cli.output import Output, reporting
+from headprune.cli.progress import scoring_progress
+from headprune.cli.tables import head_table
+
+if TYPE_CHECKING:
+    from headprune.jobs.score import Scored
+    from headprune.recipes.schema import Recipe
+
+
+def score(
+    model: o.Model = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The run folder: patch.safetensors, run.sqlite, recipe.toml.", show_default=False),
+    ] = None,
+    data: o.Data = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", help="How many pictures. [default: 100]", show_default=False)
+    ] = None,
+    seed: o.Seed = None,
+    layers: Annotated[
+        str | None,
+        typer.Option("--layers", help="0-based: all, last:4, 24-28, or 3,7. [default: all]", show_default=False),
+    ] = None,
+    scorer: o.Scorer = None,
+    scorer_option: o.ScorerOption = None,
+    edit: Annotated[
+        str | None,
+        typer.Option(
+            "--edit", help="isolate, isolate-direct, ablate, mean-ablate, scale. [default: isolate]", show_default=False
+        ),
+    ] = None,
+    edit_option: Annotated[
+        list[str] | None, typer.Option("--edit-option", help="key=value for the edit.", show_default=False)
+    ] = None,
+    decode_at: Annotated[
+        str | None,
+        typer.Option(
+            "--decode-at",
+            help="Put variants into words after their layer, or the last. [default: layer]",
+            show_default=False,
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="oneshot or sequential. [default: oneshot]", show_default=False)
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="Of the softmax. [default: 1.0]", show_default=False)
+    ] = None,
+    num_beams: o.NumBeams = None,
+    max_new_tokens: o.MaxNewTokens = None,
+    prompt: o.Prompt = None,
+    recipe: o.Recipe = None,
+    dataset_option: o.DatasetOption = None,
+    revision: o.Revision = None,
+    device: o.Device = None,
+    device_map: o.DeviceMap = None,
+    dtype: o.Dtype = None,
+    batch_size: o.BatchSize = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="local. [default: local]", show_default=False)] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be computed; load and write nothing.")
+    ] = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Score every head on a few samples and write the coefficients as a patch (Algorithm 1). Layers are 0-based."""
+    with reporting(as_json, quiet, debug) as output:
+        from headprune.errors import UsageError
+        from headprune.recipes import resolve
+
+        resolved = resolve(
+            recipe,
+            {
+                "model": model, "data": data, "samples": samples, "seed": seed, "layers": layers, "scorer": scorer,
+                "scorer_options": o.pairs(scorer_option, "--scorer-option"), "edit": edit,
+                "edit_options": o.pairs(edit_option, "--edit-option"), "decode_at": decode_at, "schedule": schedule,
+                "temperature": temperature, "revision": revision, "device": device, "device_map": device_map,
+                "dtype": dtype, "batch_size": batch_size, "engine": engine,
+                "dataset_options": o.pairs(dataset_option, "--dataset-option"),
+                "generation": {"num_beams": num_beams, "max_new_tokens": max_new_tokens, "prompt": prompt},
+            },
+        )  # fmt: skip
+        for message in resolved.notes:
+            output.note(message)
+        if dry_run:
+            _say_what_would_be_done(output, resolved.recipe)
+            return
+        if out is None:
+            raise UsageError("score needs a run folder", "--out RUN")
+        from headprune.jobs.score import perform_score
+
+        with scoring_progress(output) as progress:
+            scored = perform_score(resolved.recipe, out, progress)
+        output.result(_document(scored), lambda console: console.print(head_table(scored.result)))
+        output.wrote("patch", scored.patch)
+        output.wrote("run", scored.run)
+
+
+def _document(scored: Scored) -> dict[str, Any]:
+    result = scored.result
+    means = {"importance": result.patch.importance, "alpha": result.patch.alpha}
+    limits = {"importance": result.importance_limits, "alpha": result.alpha_limits}
+    return {
+        "patch": str(scored.patch),
+        "run": str(scored.run),
+        "samples": len(scored.drawn.samples),
+        "left_out": [{"id": sample.id, "reason": sample.reason} for sample in scored.drawn.left_out],
+        "layers": [
+            {
+                "layer": layer,
+                **{
+                    name: {
+                        "mean": means[name][layer].tolist(),
+                        "low": limits[name][0][row].tolist(),
+                        "high": limits[name][1][row].tolist(),
+                    }
+                    for name in means
+                },
+            }
+            for row, layer in enumerate(result.layers)
+        ],
+        "seconds": scored.seconds,
+        "decoded": result.decoded,
+        "reused": result.reused,
+    }
+
+
+def _say_what_would_be_done(output: Output, recipe: Recipe) -> None:
+    from dataclasses import asdict
+
+    from headprune.cli.tables import estimate_table
+    from headprune.jobs.score import dry_run_score
+
+    geometry, estimate, available = dry_run_score(recipe)
+    document = {"geometry": asdict(geometry), "samples": recipe.samples, "available": available, **asdict(estimate)}
+    output.result(
+        document, lambda console: console.print(estimate_table(geometry, estimate, recipe.samples, available))
+    )

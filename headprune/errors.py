@@ -1,0 +1,75 @@
+"""One family of exceptions: what went wrong in a line, what to try next, and the exit code of the command line."""
+
+from __future__ import annotations
+
+import warnings
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a `headprune` process ends with."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    PLUGIN = 3
+    MISFIT = 4
+    INTERRUPTED = 130
+
+
+class HeadpruneError(Exception):
+    """Base of everything headprune raises on purpose.
+
+    Args:
+        message: what is wrong, one line, naming the thing that is wrong.
+        hint: the next step to try, one line.
+    """
+
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(HeadpruneError):
+    """An option, a recipe or an argument does not make sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class PluginError(HeadpruneError):
+    """A plugin is unknown, broken, or does not keep its contract."""
+
+    exit_code = ExitCode.PLUGIN
+
+
+class PatchError(HeadpruneError):
+    """A patch cannot be read, or was made for another model."""
+
+    exit_code = ExitCode.MISFIT
+
+
+class ModelError(HeadpruneError):
+    """A model is missing, of an unsupported family, or did not do what its layout promises."""
+
+
+class DataError(HeadpruneError):
+    """A dataset or a file of it is missing or cannot be read."""
+
+
+class PictureError(DataError):
+    """One picture cannot be read; the dataset goes on without it, and says so."""
+
+
+class Notice(UserWarning):
+    """Something a user should know though nothing failed: a fallback, a doubt. The command line prints it on stderr."""
+
+
+def notice(message: str) -> None:
+    """Announce a fallback or a doubt."""
+    warnings.warn(message, Notice, stacklevel=2)

@@ -1,0 +1,181 @@
+"""Table 1: a model before and after a patch, on samples that were not used for scoring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headprune.evaluation.control import random_controls
+from headprune.hooks.kinds import Scorer
+from headprune.patch.apply import applied
+from headprune.patch.patch import Array
+from headprune.perspectives.convergence import convergence_layers
+from headprune.perspectives.linguistic import captions_by_layer
+from headprune.scoring.importance import scored
+from headprune.scoring.statistics import Floats, mean_interval
+from headprune.towers.adapter import Adapter
+from headprune.towers.batches import Batch, picture_batches
+from headprune.types import Generation, Interval, Sample, ScoreItem
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """How convergence is judged: by `scorer` at `tau`, or by equal captions where `scorer` is None."""
+
+    scorer: Scorer | None
+    tau: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is evaluated: coefficients [L, H] and, for the control, how they came about.
+
+    `kept` are the coefficients before pruning, `pruned` the silenced heads, `layers` the scored layers, `across`
+    whether the heads were chosen over all layers.
+    """
+
+    coefficients: Array
+    kept: Array
+    pruned: NDArray[np.bool_]
+    layers: list[int]
+    across: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateSettings:
+    """How to evaluate; `random` is the number of random head sets in the control."""
+
+    scorer: Scorer
+    generation: Generation
+    batch: Batch
+    convergence: Convergence | None = None
+    random: int = 10
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One row of table 1: `score` and `convergence_layer` (0-based) over images, parameters of the whole model, and
+    measured seconds an image (tower and words, without opening the picture)."""
+
+    score: Interval
+    convergence_layer: Interval | None
+    parameters: int
+    seconds_per_image: float
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The scores of random head sets of the same size, and how many of them the patch beats."""
+
+    scores: tuple[float, ...]
+    beaten: int
+
+    @property
+    def better_than_chance(self) -> bool:
+        """Whether the patch beats at least 95 % of the random sets."""
+        return self.beaten >= 0.95 * len(self.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Table 1. `difference` is after minus before, paired by image; None without a patch, as `after` and `control`."""
+
+    samples: int
+    before: Side
+    after: Side | None = None
+    difference: Interval | None = None
+    control: Control | None = None
+
+
+def evaluate_model(
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    settings: EvaluateSettings,
+    change: Change | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Evaluation:
+    """Evaluate `adapter` on `samples`, and again with `change` applied; the model is unchanged when this returns.
+
+    Raises:
+        UsageError: the scorer needs gold captions and a sample has none.
+    """
+    progress("before")
+    # The first batch warms caches and kernels; it is not measured.
+    _timed_captions(adapter, samples[: settings.batch.pictures], settings)
+    said, before_values, before = _side(adapter, samples, settings, None, None)
+    if change is None:
+        return Evaluation(len(samples), before)
+    progress("after")
+    _, after_values, after = _side(adapter, samples, settings, change.coefficients, said)
+    control = None
+    if settings.random:
+        scores = []
+        controls = random_controls(
+            change.kept, change.pruned, change.layers, change.across, settings.random, settings.seed
+        )
+        for number, s in enumerate(controls):
+            progress(f"random head set {number + 1} of {settings.random}")
+            with applied(adapter, s):
+                captions, _ = _timed_captions(adapter, samples, settings)
+            scores.append(float(_score(captions, said, samples, settings).mean()))
+        control = Control(tuple(scores), sum(after.score.mean > score for score in scores))
+    difference = mean_interval(after_values - before_values, settings.seed)
+    return Evaluation(len(samples), before, after, difference, control)
+
+
+def _side(
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    settings: EvaluateSettings,
+    s: Array | None,
+    unchanged: list[str] | None,
+) -> tuple[list[str], Floats, Side]:
+    """Captions, scores [n] and the row of one side."""
+    with nullcontext() if s is None else applied(adapter, s):
+        captions, seconds = _timed_captions(adapter, samples, settings)
+        layers = None
+        if settings.convergence:
+            earlier = range(adapter.geometry.layers - 1)
+            said = captions_by_layer(adapter, samples, earlier, settings.generation, settings.batch)
+            rows = [[*row, last] for row, last in zip(said, captions, strict=True)]
+            found = convergence_layers(rows, settings.convergence.scorer, settings.convergence.tau)
+            layers = mean_interval(found, settings.seed)
+    values = _score(captions, unchanged or captions, samples, settings)
+    side = Side(mean_interval(values, settings.seed), layers, adapter.parameter_count(), seconds / len(samples))
+    return captions, values, side
+
+
+def _score(
+    captions: Sequence[str], unchanged: Sequence[str], samples: Sequence[Sample], settings: EvaluateSettings
+) -> Floats:
+    items = [
+        ScoreItem(caption, reference, sample.captions, sample.load, sample.id)
+        for caption, reference, sample in zip(captions, unchanged, samples, strict=True)
+    ]
+    return scored(settings.scorer, items)
+
+
+def _timed_captions(adapter: Adapter, samples: Sequence[Sample], settings: EvaluateSettings) -> tuple[list[str], float]:
+    """Captions at the last layer, and the seconds that tower and decoding took."""
+    last = adapter.geometry.layers
+    captions: list[str] = []
+    seconds = 0.0
+    for _, pixels in picture_batches(adapter, samples, settings.batch.pictures):
+        start = _now(adapter)
+        captions += adapter.decode(adapter.trace(pixels, depths=[last]).states[last], settings.generation)
+        seconds += _now(adapter) - start
+    return captions, seconds
+
+
+def _now(adapter: Adapter) -> float:
+    """Seconds, once the device has done what was asked of it."""
+    if adapter.device.type == "cuda":
+        torch.cuda.synchronize(adapter.device)
+    return time.perf_counter()

@@ -1,0 +1,72 @@
+"""The hooks: what a plugin may offer, as light specs whose classes are imported when they are first used.
+
+A plugin is a module (or object) registered under the entry-point group `headprune`, with functions of these names
+marked `@headprune.hookimpl`. Each fires once, when the catalogue is built, and must not import anything heavy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pluggy
+
+PROJECT = "headprune"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What one plugin class is called and where it lives.
+
+    Attributes:
+        name: what users type.
+        target: `package.module:Class`, imported on first use.
+        summary: one sentence for `headprune plugins list`.
+        requires: packages it needs, as requirement strings (`"transformers>=5"`); checked before the import.
+    """
+
+    name: str
+    target: str
+    summary: str
+    requires: tuple[str, ...] = ()
+
+
+class ScorerSpec(Spec):
+    """A scorer: `target` names a subclass of `headprune.Scorer`."""
+
+
+class EditSpec(Spec):
+    """An edit: `target` names a subclass of `headprune.Edit`."""
+
+
+class AdapterSpec(Spec):
+    """A model back end: `target` names a subclass of `headprune.Backend`."""
+
+
+class DatasetSpec(Spec):
+    """A dataset reader: `target` names a subclass of `headprune.DatasetReader`; DATA `name` or `name:rest` takes it."""
+
+
+@hookspec
+def headprune_scorers() -> list[ScorerSpec]:
+    """Scorers this plugin offers. Fires when the catalogue is built; return a list, empty if none."""
+    return []
+
+
+@hookspec
+def headprune_edits() -> list[EditSpec]:
+    """Edits this plugin offers. Fires when the catalogue is built; return a list, empty if none."""
+    return []
+
+
+@hookspec
+def headprune_adapters() -> list[AdapterSpec]:
+    """Model back ends this plugin offers. Fires when the catalogue is built; return a list, empty if none."""
+    return []
+
+
+@hookspec
+def headprune_datasets() -> list[DatasetSpec]:
+    """Dataset readers this plugin offers. Fires when the catalogue is built; return a list, empty if none."""
+    return []

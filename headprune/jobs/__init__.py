@@ -1,0 +1,1 @@
+"""What each command does, from a recipe to a result: one file a command. Nothing here is shown to anybody."""

@@ -1,0 +1,62 @@
+"""headprune caption: what a model says of picture files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+from headprune.errors import DataError, UsageError
+from headprune.jobs.apply import choose_change
+from headprune.jobs.opening import batch_for, load_for
+from headprune.patch.apply import applied
+from headprune.patch.file import load_patch
+from headprune.patch.fit import check_fit
+from headprune.perspectives.linguistic import captions_by_layer, captions_of_head
+from headprune.pictures import read_picture
+from headprune.recipes.layers import parse_layers
+from headprune.recipes.schema import Recipe
+from headprune.types import Geometry, Sample
+
+
+def perform_captions(
+    recipe: Recipe,
+    images: Sequence[Path],
+    layer: int | None = None,
+    head: str | None = None,
+    patch_path: Path | None = None,
+    allow_other_weights: bool = False,
+) -> list[str]:
+    """Captions of picture files: of the whole model, of layer `layer`'s output, or of head `head` ("L.H") alone.
+
+    Raises:
+        DataError: a picture is not there or cannot be read. UsageError: no such layer or head.
+    """
+    samples = [_picture_sample(path) for path in images]
+    patch = load_patch(patch_path) if patch_path else None
+    s = choose_change(patch, recipe.apply.scale, recipe.apply.prune).coefficients if patch else None
+    adapter = load_for(recipe)
+    if patch:
+        check_fit(patch, adapter, allow_other_weights)
+    geometry, batch, generation = adapter.geometry, batch_for(recipe, adapter), recipe.generation.plain()
+    with applied(adapter, s) if s is not None else nullcontext():
+        if head is None:
+            (at,) = parse_layers(str(-1 if layer is None else layer), geometry.layers)
+            return [row[0] for row in captions_by_layer(adapter, samples, [at], generation, batch)]
+        at, number = _head(head, geometry)
+        return captions_of_head(adapter, samples, at, number, generation, batch)
+
+
+def _head(text: str, geometry: Geometry) -> tuple[int, int]:
+    layer, _, head = text.partition(".")
+    if not head.isdigit() or int(head) >= geometry.heads:
+        raise UsageError(f"--head {text!r} names no head", f"L.H, 0-based: H from 0 to {geometry.heads - 1}")
+    (at,) = parse_layers(layer, geometry.layers)
+    return at, int(head)
+
+
+def _picture_sample(path: Path) -> Sample:
+    if not path.is_file():
+        raise DataError(f"picture {path} is not there", "give picture files")
+    return Sample(str(path), (), partial(read_picture, path, str(path)))

@@ -1,0 +1,47 @@
+"""What a recipe names, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headprune.errors import notice
+from headprune.hooks.datasets import open_dataset
+from headprune.recipes.schema import Recipe
+from headprune.towers.adapter import Adapter, LoadRequest
+from headprune.towers.batches import Batch, choose_batch
+from headprune.towers.load import load_model
+from headprune.types import Dataset, LeftOut
+
+
+def request_of(recipe: Recipe) -> LoadRequest:
+    """How the recipe wants its model loaded."""
+    return LoadRequest(recipe.model, recipe.revision, recipe.dtype, recipe.device, recipe.device_map)
+
+
+def load_for(recipe: Recipe) -> Adapter:
+    """The recipe's model, loaded as the recipe says."""
+    return load_model(recipe.model, request_of(recipe))
+
+
+def dataset_for(recipe: Recipe) -> Dataset:
+    """The recipe's dataset, what it had to leave out announced."""
+    dataset = open_dataset(recipe.require_data(), dict(recipe.dataset_options))
+    announce_left_out(dataset.left_out)
+    return dataset
+
+
+def asked_rows(recipe: Recipe) -> int | None:
+    """The batch size that was asked for; None is auto."""
+    return None if recipe.batch_size == "auto" else recipe.batch_size
+
+
+def batch_for(recipe: Recipe, adapter: Adapter) -> Batch:
+    """How much is done at once on this model."""
+    return choose_batch(adapter.geometry, adapter.tokens, adapter.dtype.itemsize, asked_rows(recipe), adapter.device)
+
+
+def announce_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Say how many samples could not be used, and why the first could not."""
+    if left_out:
+        more = "; ..." if len(left_out) > 1 else ""
+        notice(f"{len(left_out)} samples left out ({left_out[0].id}: {left_out[0].reason}{more})")

@@ -1,0 +1,116 @@
+"""headprune score: from a recipe to a run folder with a patch in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from headprune.edits.edit import Edit
+from headprune.errors import PluginError, UsageError
+from headprune.files import refuse_unless_free
+from headprune.hooks.catalogue import catalogue, make_scorer
+from headprune.jobs.opening import announce_left_out, asked_rows, batch_for, dataset_for, load_for, request_of
+from headprune.patch.file import save_patch
+from headprune.patch.fit import fingerprint
+from headprune.recipes import dumps
+from headprune.recipes.layers import parse_layers
+from headprune.recipes.schema import Recipe
+from headprune.runs.folder import RunFolder
+from headprune.runs.store import FILE as STORE
+from headprune.scoring.algorithm import Progress, ScoreResult, ScoreSettings, score_heads
+from headprune.scoring.estimate import Estimate, estimate_score
+from headprune.scoring.sampling import Drawn, draw
+from headprune.towers.batches import Batch, choose_batch
+from headprune.towers.load import outline_model
+from headprune.types import Geometry
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A finished `score`: what came out, where it was written, and how long it took (seconds, loading left out)."""
+
+    result: ScoreResult
+    drawn: Drawn
+    run: Path
+    patch: Path
+    seconds: float
+    resumed: bool
+
+
+def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None] = lambda progress: None) -> Scored:
+    """Algorithm 1 as the recipe says, into the run folder `out`: patch, store, resolved recipe.
+
+    Raises:
+        HeadpruneError: of any kind; nothing half-written is left, captions made so far are kept in the run folder.
+    """
+    if recipe.engine != "local":
+        raise UsageError(f"no engine {recipe.engine!r}", "engine: local")
+    settings_of = _checked(recipe)
+    if not (out / STORE).is_file():
+        refuse_unless_free(out)
+    dataset = dataset_for(recipe)
+    # Cheap refusals first: a large model takes minutes to load.
+    parse_layers(recipe.layers, outline_model(recipe.model, request_of(recipe)).geometry.layers)
+    drawn = draw(dataset, recipe.samples, recipe.seed)
+    announce_left_out(drawn.left_out)
+    adapter = load_for(recipe)
+    settings = settings_of(adapter.geometry, batch_for(recipe, adapter))
+    identity = {
+        **recipe.identity(),
+        # As the plugins read them: `num_layers=6` typed and 6 in a recipe are the same setting.
+        "scorer_options": settings.scorer.settings.model_dump(mode="json"),
+        "edit_options": settings.edit.settings.model_dump(mode="json"),
+        "dtype": str(adapter.dtype),
+        "fingerprint": fingerprint(adapter),
+    }
+    start = time.perf_counter()
+    with RunFolder.claim(out, identity, dumps(recipe)) as run:
+        result = score_heads(adapter, dataset, drawn, settings, run.store, progress)
+        save_patch(result.patch, run.patch)
+        return Scored(result, drawn, run.path, run.patch, time.perf_counter() - start, run.resumed)
+
+
+def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
+    """What `perform_score` would do, and the number of samples there are; loads no weights."""
+    settings_of = _checked(recipe)
+    dataset = dataset_for(recipe)
+    if recipe.samples > len(dataset):
+        draw(dataset, recipe.samples, recipe.seed)
+    outline = outline_model(recipe.model, request_of(recipe))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batch = choose_batch(outline.geometry, outline.tokens, outline.bytes_per_parameter, asked_rows(recipe), device)
+    settings = settings_of(outline.geometry, batch)
+    estimate = estimate_score(
+        outline, settings.layers, recipe.samples, recipe.decode_at, recipe.schedule, batch, settings.edit.needs_means
+    )
+    return outline.geometry, estimate, len(dataset)
+
+
+def _checked(recipe: Recipe) -> Callable[[Geometry, Batch], ScoreSettings]:
+    """Plugins of the recipe, made before anything is loaded: a mistyped name costs no waiting."""
+    scorer = make_scorer(recipe.scorer, dict(recipe.scorer_options))
+    edit_class = catalogue().load("edit", recipe.edit)
+    if not (isinstance(edit_class, type) and issubclass(edit_class, Edit)):
+        raise PluginError(f"edit {recipe.edit!r} is no subclass of headprune.Edit", "headprune plugins list")
+    edit = edit_class.configured(dict(recipe.edit_options))
+
+    def settings(geometry: Geometry, batch: Batch) -> ScoreSettings:
+        return ScoreSettings(
+            layers=parse_layers(recipe.layers, geometry.layers),
+            edit=edit,
+            edit_name=recipe.edit,
+            scorer=scorer,
+            scorer_name=recipe.scorer,
+            batch=batch,
+            decode_at=recipe.decode_at,
+            schedule=recipe.schedule,
+            temperature=recipe.temperature,
+            generation=recipe.generation.plain(),
+            seed=recipe.seed,
+        )
+
+    return settings

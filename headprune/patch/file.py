@@ -1,0 +1,65 @@
+"""The patch file: safetensors with one metadata key, the same bytes for the same patch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from headprune.errors import DataError, PatchError
+from headprune.files import writing
+from headprune.patch.patch import FORMAT_VERSION, Patch, PatchInfo
+
+_KEY = "headprune"
+_DTYPES = {"importance": np.float32, "alpha": np.float32, "scale": np.float32, "samples": np.int32}
+_AGAIN = "make the patch again with headprune score"
+
+
+def save_patch(patch: Patch, path: Path) -> None:
+    """Write `patch` beside `path` and rename. One metadata key, because safetensors writes several in random order."""
+    tensors = {name: np.ascontiguousarray(getattr(patch, name), dtype) for name, dtype in _DTYPES.items()}
+    data = save(tensors, metadata={_KEY: patch.info.canonical()})
+    with writing(path) as beside:
+        beside.write_bytes(data)
+
+
+def load_patch(path: Path) -> Patch:
+    """Read a patch.
+
+    Raises:
+        DataError: no such file. PatchError: truncated, not safetensors, not a patch, of a newer format, or with NaN
+            where it is applied.
+    """
+    if not path.is_file():
+        raise DataError(f"patch {path} is not there", "headprune score writes RUN/patch.safetensors")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            missing = {*_DTYPES} - {*file.keys()}
+            tensors = {name: file.get_tensor(name) for name in _DTYPES if not missing}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise PatchError(f"{path} cannot be read as safetensors: {error}", _AGAIN) from error
+    if _KEY not in metadata or missing:
+        lacks = ", ".join(sorted(missing)) or f"metadata key {_KEY!r}"
+        raise PatchError(f"{path} is a safetensors file but no patch: it lacks {lacks}", _AGAIN)
+    wrong = [name for name, dtype in _DTYPES.items() if tensors[name].dtype != dtype]
+    if wrong:
+        raise PatchError(f"{path}: {wrong[0]} is {tensors[wrong[0]].dtype}, not {_DTYPES[wrong[0]].__name__}", _AGAIN)
+    return Patch(info=_info(path, metadata[_KEY]), **tensors)
+
+
+def _info(path: Path, text: str) -> PatchInfo:
+    try:
+        version = json.loads(text).get("format")
+        if version != FORMAT_VERSION:
+            raise PatchError(
+                f"{path} has patch format {version}, this headprune reads {FORMAT_VERSION}", "update headprune"
+            )
+        return PatchInfo.model_validate_json(text)
+    except (ValidationError, ValueError, AttributeError) as error:
+        first = str(error).splitlines()[0]
+        raise PatchError(f"{path}: its metadata is not a patch's: {first}", _AGAIN) from error

@@ -1,0 +1,45 @@
+"""Whether a patch fits a model: geometry and fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+from headprune.errors import PatchError
+from headprune.patch.patch import Patch
+from headprune.towers.adapter import Adapter
+
+
+@torch.no_grad()
+def fingerprint(adapter: Adapter) -> str:
+    """sha256 over the tower's q, k, v and output projections, layer by layer, rounded to bfloat16.
+
+    The rounding makes one checkpoint have one fingerprint whether it is loaded in float32 or bfloat16; fused and
+    separate projections of the same weights agree as well.
+    """
+    digest = hashlib.sha256()
+    for site in adapter.sites:
+        for linear in (*site.qkv, site.output):
+            rounded = linear.weight.to("cpu", torch.bfloat16).contiguous()
+            digest.update(rounded.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_fit(patch: Patch, adapter: Adapter, allow_other_weights: bool = False) -> None:
+    """See that `patch` was made for this model.
+
+    Raises:
+        PatchError: another geometry; or other weights, unless `allow_other_weights`.
+    """
+    made, here = patch.info.model, adapter.geometry
+    if (made.layers, made.heads, made.width, made.head_width) != (here.layers, here.heads, here.width, here.head_width):
+        there = f"{made.layers} layers x {made.heads} heads of {made.head_width}, width {made.width}"
+        raise PatchError(
+            f"the patch is for a tower of {there}; {adapter.ref} has {here}", f"it was made on {made.name}"
+        )
+    if not allow_other_weights and fingerprint(adapter) != made.fingerprint:
+        raise PatchError(
+            f"the patch was made on other weights ({made.name}) than {adapter.ref} has",
+            "score this model, or pass --allow-other-weights",
+        )

@@ -1,0 +1,154 @@
+"""Recipe files: TOML, read with each mistake named by its key, table and line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from headprune.errors import UsageError
+from headprune.recipes.schema import Recipe, Table
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+Values = dict[str, Any]
+"""A recipe's settings as nested tables, not all of them given."""
+
+
+def read(path: str | Path) -> Recipe:
+    """The recipe in a file, its gaps filled with the defaults.
+
+    Raises:
+        UsageError: the file cannot be read, or holds a mistake, named with its key, table and line.
+    """
+    values = read_values(path)
+    refuse_plugin_files(values, path)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise usage_error(error, str(path)) from error
+
+
+def read_values(path: str | Path) -> Values:
+    """What a recipe file gives, checked, with paths that begin with `./` or `../` taken from the file's folder.
+
+    It may leave out the model, and may name a plugin's file: whoever uses it decides (`refuse_plugin_files`).
+
+    Raises:
+        UsageError: the file cannot be read, or holds a mistake.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values: Values = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"recipe {path} cannot be read: {error.strerror}", "check the path") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"recipe {path} is not UTF-8", "save the file as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"recipe {path} is no TOML: {error}", "see https://toml.io") from error
+    for found in _keys_named("trust_remote_code", values):
+        where = _where(text, found, str(path))
+        raise UsageError(f"{where}: trust_remote_code cannot be set from a recipe", "set it on the command line")
+    try:
+        Recipe.model_validate({"model": "to be named"} | values)
+    except ValidationError as error:
+        raise usage_error(error, str(path), text) from error
+    return anchored(values, Path(path).absolute().parent)
+
+
+def anchored(values: Values, folder: Path) -> Values:
+    """`values` with what begins with `./` or `../` in `model`, `data` and the options made absolute, from `folder`.
+
+    Anything else stays as typed: a name, a hub's `owner/name` and a folder cannot be told apart here.
+    """
+    changed: Values = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            tables = {name: part for name, part in value.items() if isinstance(part, dict)}
+            parts = _texts_anchored(value, folder) if key.endswith("_options") else value
+            changed[key] = {**parts, **anchored(tables, folder)}
+        else:
+            changed[key] = _anchor(value, folder) if key in ("model", "data") else value
+    return changed
+
+
+def _texts_anchored(options: Values, folder: Path) -> Values:
+    return {name: _anchor(value, folder) if isinstance(value, str) else value for name, value in options.items()}
+
+
+def _anchor(text: str, folder: Path) -> str:
+    """`coco:./captions.json:../images` has two paths: each begins the text or follows a colon."""
+    return re.sub(r"(?:^|(?<=:))\.{1,2}/[^:]*", lambda path: str((folder / path[0]).resolve()), text)
+
+
+def refuse_plugin_files(values: Values, path: str | Path) -> None:
+    """Refuse a recipe that names a file with a plugin: a recipe is data and runs nothing that came with it.
+
+    Raises:
+        UsageError: it names one.
+    """
+    evaluate = values.get("evaluate", {})
+    named = {key: values.get(key) for key in ("model", "data", "scorer", "edit", "engine")}
+    named |= {f"evaluate.{key}": evaluate.get(key) for key in ("scorer", "convergence_scorer")}
+    for key, value in named.items():
+        if value is not None and re.search(r"\.py(?::|$)", value):
+            option = key.removeprefix("evaluate.").replace("_", "-")
+            raise UsageError(
+                f"recipe {path}: {key} names a file, {value!r}", f"pass it on the command line: --{option} {value}"
+            )
+
+
+def usage_error(error: ValidationError, source: str, text: str = "") -> UsageError:
+    """Word the first mistake: the key, its table, its line where `text` is the file, and what is near it."""
+    first = error.errors()[0]
+    table: type[Table] = Recipe
+    path: list[str] = []
+    for part in first["loc"]:
+        path.append(str(part))
+        field = table.model_fields.get(str(part))
+        kind = field.annotation if field else None
+        if not (isinstance(kind, type) and issubclass(kind, Table)):
+            break
+        table = kind
+    key, named = path[-1], ".".join(path)
+    if first["type"] == "missing":
+        return UsageError(
+            f"{source}: no {named} is named", f"give one on the command line, or write {named} = ... there"
+        )
+    where = _where(text, tuple(path), source)
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, table.model_fields, n=1)
+        place = f"[{'.'.join(path[:-1])}]" if path[:-1] else "the top table"
+        hint = f"did you mean {near[0]}?" if near else f"known there: {', '.join(table.model_fields)}"
+        return UsageError(f"{where}: unknown key {key!r} in {place}", hint)
+    message = first["msg"].removeprefix("Value error, ")
+    return UsageError(f"{where}: {named}: {message}", f"it is {first['input']!r}")
+
+
+def _where(text: str, path: tuple[str, ...], source: str) -> str:
+    """`source` with the line that sets `path`, where a plain search finds it."""
+    table: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        found = re.match(r"""\s*(\[)?([\w."' -]+)(?(1)\]|=)""", line)
+        if found:
+            name = tuple(part.strip(" \"'") for part in found[2].split("."))
+            table = name if found[1] else table
+            if path == (name if found[1] else (*table, *name)):
+                return f"{source} line {number}"
+    return source
+
+
+def _keys_named(name: str, values: Values, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Where `name` is a key, at any depth of tables."""
+    found = [(*path, name)] if name in values else []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found += _keys_named(name, value, (*path, key))
+    return found

@@ -1,0 +1,143 @@
+"""The run folder: who may write into it, and what stays of it when a run fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from headprune.errors import HeadpruneError, UsageError
+from headprune.files import cannot_write, make_folder, refuse_unless_free, unmake, writing
+from headprune.runs.store import FILE, RunStore, canonical
+
+_IDENTITY = "identity"
+_RECIPE = "recipe.toml"
+_OWN = {_RECIPE, FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal"}
+
+
+class RunFolder:
+    """A run folder that is open, used in a `with` block.
+
+    Attributes:
+        path: the folder.
+        store: its captions and scores.
+        resumed: whether an earlier run of the same identity is gone on with.
+    """
+
+    def __init__(self, path: Path, store: RunStore, resumed: bool, made: list[Path]) -> None:
+        self.path = path
+        self.store = store
+        self.resumed = resumed
+        self._made = made
+
+    @classmethod
+    def claim(cls, out: str | Path, identity: Mapping[str, Any], recipe: str) -> RunFolder:
+        """Take `out` for a run: a new or empty folder, or one that holds a run of the same identity, which goes on.
+
+        Args:
+            identity: everything that determines the run's results, JSON-able.
+            recipe: the resolved recipe as TOML, for people to read and for `--recipe`.
+
+        When the `with` block fails before a caption, a score or a further file was written, all that was made here
+        is removed again; otherwise the folder stays, and the same command goes on with it.
+
+        Raises:
+            UsageError: `out` holds something else, or a run of another identity.
+            HeadpruneError: `out` cannot be written, or its store is damaged.
+        """
+        path = Path(out).absolute()
+        try:
+            resumed = (path / FILE).is_file()
+            if not resumed:
+                refuse_unless_free(path)
+            made = make_folder(path)
+        except OSError as error:
+            raise cannot_write(path, error) or error from error
+        try:
+            store = _opened(path, identity, recipe)
+        except BaseException:
+            if not resumed:
+                _remove(path, made)
+            raise
+        return cls(path, store, resumed, made)
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Open the run that `path` holds, to read it.
+
+        Raises:
+            HeadpruneError: `path` holds no run, or its store is damaged.
+        """
+        return cls(Path(path).absolute(), RunStore.open(path, create=False), True, [])
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        worthless = kind is not None and not self.resumed and self._holds_nothing()
+        self.store.close()
+        if worthless:
+            _remove(self.path, self._made)
+
+    @property
+    def patch(self) -> Path:
+        """Where the run's patch is, once it is finished."""
+        return self.path / "patch.safetensors"
+
+    @property
+    def recipe(self) -> Path:
+        """Where the run's resolved recipe is."""
+        return self.path / _RECIPE
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that determines this run's results, as it was claimed with; empty when nothing was recorded."""
+        found: dict[str, Any] = json.loads(self.store.meta(_IDENTITY) or "{}")
+        return found
+
+    def _holds_nothing(self) -> bool:
+        try:
+            return self.store.is_empty() and {file.name for file in self.path.iterdir()} <= _OWN
+        except (HeadpruneError, OSError):
+            return False
+
+
+def _opened(path: Path, identity: Mapping[str, Any], recipe: str) -> RunStore:
+    store = RunStore.open(path)
+    try:
+        _settle(path, store, identity)
+        if not (path / _RECIPE).exists():
+            with writing(path / _RECIPE) as part:
+                part.write_text(recipe, encoding="utf-8")
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _settle(path: Path, store: RunStore, identity: Mapping[str, Any]) -> None:
+    """Record whose run this is, or make sure that it is this one's."""
+    text = canonical(dict(identity))
+    recorded = store.meta(_IDENTITY)
+    if recorded is None:
+        store.set_meta(_IDENTITY, text)
+    elif recorded != text:
+        there, here = json.loads(recorded), json.loads(text)
+        differing = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
+        told = "; ".join(f"{key} {_shown(there, key)}, not {_shown(here, key)}" for key in differing[:3])
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise UsageError(f"{path} holds another run: {told}{more}", "choose another --out")
+
+
+def _shown(identity: Mapping[str, Any], key: str) -> str:
+    return canonical(identity[key]) if key in identity else "unset"
+
+
+def _remove(path: Path, made: list[Path]) -> None:
+    """Remove the files of a run and the folders that were made for it; a folder that was there before stays."""
+    for name in _OWN:
+        (path / name).unlink(missing_ok=True)
+    unmake(made)

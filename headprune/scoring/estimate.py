@@ -1,0 +1,64 @@
+"""What a run would cost, from the model's configuration alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headprune.towers.adapter import Outline
+from headprune.towers.batches import Batch
+from headprune.types import DecodePoint, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What `score` would do.
+
+    Attributes:
+        tower_passes: whole passes of the tower over one picture.
+        layer_replays: layers run on one variant of one picture, the remaining ones of `last` included.
+        decodes: captions generated.
+        weight_bytes: the model's weights; `working_bytes`: states of one batch, beside the weights.
+        download_bytes: to fetch; None where the hub did not say.
+    """
+
+    tower_passes: int
+    layer_replays: int
+    decodes: int
+    weight_bytes: int
+    working_bytes: int
+    download_bytes: int | None
+
+
+def estimate_score(
+    outline: Outline,
+    layers: tuple[int, ...],
+    samples: int,
+    decode_at: DecodePoint,
+    schedule: Schedule,
+    batch: Batch,
+    needs_means: bool,
+) -> Estimate:
+    """Count what Algorithm 1 would do on `samples` pictures and the given layers (0-based).
+
+    Working memory counts a tower pass's captures and one batch of variants; what the language model needs while it
+    generates comes on top.
+    """
+    geometry = outline.geometry
+    sequential = schedule is Schedule.SEQUENTIAL
+    passes = samples * (1 + len(layers)) if sequential else samples
+    if needs_means:
+        passes += samples * (len(layers) if sequential else 1)
+    remaining = sum(geometry.layers - layer for layer in layers) if decode_at is DecodePoint.LAST else len(layers)
+    references = 1 if decode_at is DecodePoint.LAST else len(layers)
+    state = outline.tokens * geometry.width * outline.bytes_per_parameter
+    captured = 3 * batch.pictures * (1 if sequential else len(layers)) * state
+    # Residual, head outputs, attention, MLP (four widths) and result of each row.
+    rows = 8 * batch.rows * state
+    return Estimate(
+        tower_passes=passes,
+        layer_replays=samples * geometry.heads * remaining,
+        decodes=samples * (geometry.heads * len(layers) + references),
+        weight_bytes=outline.parameters * outline.bytes_per_parameter,
+        working_bytes=captured + rows,
+        download_bytes=outline.download,
+    )

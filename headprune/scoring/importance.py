@@ -1,0 +1,97 @@
+"""From captions to importances and coefficients (METHOD.md, Heads and Algorithm 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from headprune.edits.edit import Edit
+from headprune.errors import HeadpruneError, PluginError, UsageError
+from headprune.hooks.kinds import Scorer
+from headprune.scoring.statistics import Floats
+from headprune.scoring.sweep import Captions
+from headprune.towers.batches import UNCHANGED
+from headprune.types import Sample, ScoreItem
+
+
+def importances(
+    captions: Captions,
+    samples: Sequence[Sample],
+    layers: Sequence[int],
+    heads: int,
+    edit: Edit,
+    scorer: Scorer,
+    reference_layers: Sequence[int],
+) -> Floats:
+    """Importance of each head on each sample, [m, len(layers), H].
+
+    Args:
+        captions: of every variant, and of the unchanged model (head -1) at `reference_layers`.
+        samples, layers, heads: the axes.
+        edit: a head's importance is its score where the variant keeps it, 1 - score where the variant lacks it. A
+            scorer that needs gold scores both captions against gold: the variant's score, or the drop.
+        scorer: any scorer.
+        reference_layers: for each of `layers`, at which layer the unchanged model was decoded.
+
+    Raises:
+        UsageError: the scorer needs gold captions and a sample has none.
+        PluginError: the scorer returned another number of scores, or one that is not finite.
+    """
+    items = []
+    for sample in samples:
+        for layer, at in zip(layers, reference_layers, strict=True):
+            reference = captions[sample.id, at, UNCHANGED]
+            items += [_item(sample, captions[sample.id, layer, head], reference, layer, head) for head in range(heads)]
+    values = scored(scorer, items).reshape(len(samples), len(layers), heads)
+    if not edit.removes:
+        return values
+    if "gold" not in scorer.needs:
+        return 1 - values
+    unchanged = [
+        _item(sample, captions[sample.id, at, UNCHANGED], captions[sample.id, at, UNCHANGED], at, None)
+        for sample in samples
+        for at in reference_layers
+    ]
+    return scored(scorer, unchanged).reshape(len(samples), len(layers), 1) - values
+
+
+def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
+    """Scores of `items`, [n], higher is better; checked."""
+    if "gold" in scorer.needs:
+        lacking = next((item.sample for item in items if not item.gold), None)
+        if lacking is not None:
+            name = type(scorer).__name__
+            raise UsageError(
+                f"{name} needs gold captions; sample {lacking} has none", "use bertscore, or data with captions"
+            )
+    name = type(scorer).__name__
+    try:
+        values = np.asarray(scorer.score(items), dtype=np.float64)
+    except HeadpruneError:
+        raise
+    # A scorer may raise anything; it is said whose fault it is, and the captions made so far are kept by the caller.
+    except Exception as error:
+        reason = f"scorer {name} failed: {type(error).__name__}: {error}"
+        raise PluginError(reason, "a fault of that scorer; --debug shows where") from error
+    if values.shape != (len(items),):
+        raise PluginError(
+            f"scorer {name} returned {values.shape} scores for {len(items)} items", "one float per item, in order"
+        )
+    if not np.isfinite(values).all():
+        bad = items[int(np.flatnonzero(~np.isfinite(values))[0])]
+        raise PluginError(
+            f"scorer {name} returned a score that is not finite for {bad.caption!r}", "scores must be finite"
+        )
+    return values if scorer.higher_is_better else -values
+
+
+def _item(sample: Sample, caption: str, reference: str, layer: int, head: int | None) -> ScoreItem:
+    return ScoreItem(caption, reference, sample.captions, sample.load, sample.id, layer, head)
+
+
+def softmax(mean: Floats, temperature: float) -> Floats:
+    """alpha = softmax(mean / temperature) over the last axis, the heads of a layer."""
+    shifted = np.exp((mean - mean.max(axis=-1, keepdims=True)) / temperature)
+    alpha: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return alpha

@@ -1,0 +1,81 @@
+"""Which samples are scored: drawn by a seed, each seen to open; the others are left for evaluation."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from headprune.errors import DataError, PictureError, UsageError
+from headprune.types import Dataset, LeftOut, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Samples whose pictures open.
+
+    Attributes:
+        samples: in the order drawn.
+        left_out: samples met on the way whose pictures do not open.
+        digest: sha256 over ids and pixels, so that a picture changed under the same name is another sample.
+    """
+
+    samples: tuple[Sample, ...]
+    left_out: tuple[LeftOut, ...]
+    digest: str
+
+
+def draw(dataset: Dataset, count: int, seed: int) -> Drawn:
+    """Draw `count` samples by `seed`; a picture that does not open is left out and the next one takes its place.
+
+    Raises:
+        UsageError: the dataset has fewer samples, or fewer that open.
+    """
+    if count < 1:
+        raise UsageError(f"{count} samples are none to score", "--samples 100 is the paper's number")
+    if count > len(dataset):
+        raise UsageError(
+            f"{count} samples asked for, {dataset.ref} has {len(dataset)}", f"--samples {len(dataset)} or fewer"
+        )
+    order = list(dataset.samples)
+    random.Random(seed).shuffle(order)  # noqa: S311 - a draw to be repeated, not a secret
+    drawn = _openable(iter(order), count)
+    if len(drawn.samples) < count:
+        raise UsageError(
+            f"{count} samples asked for, {len(drawn.samples)} of {dataset.ref} can be opened",
+            f"{drawn.left_out[0].id}: {drawn.left_out[0].reason}",
+        )
+    return drawn
+
+
+def remaining(dataset: Dataset, used: Collection[str]) -> Drawn:
+    """Every sample whose id is not in `used` and whose picture opens, in the dataset's order.
+
+    Raises:
+        DataError: nothing remains.
+    """
+    unused = set(used)
+    drawn = _openable((sample for sample in dataset.samples if sample.id not in unused), len(dataset))
+    if not drawn.samples:
+        raise DataError(
+            f"no sample of {dataset.ref} is left to evaluate on", "give more data, or leave --exclude and --patch out"
+        )
+    return drawn
+
+
+def _openable(candidates: Iterator[Sample], count: int) -> Drawn:
+    chosen: list[Sample] = []
+    left_out: list[LeftOut] = []
+    digest = hashlib.sha256()
+    for sample in candidates:
+        if len(chosen) == count:
+            break
+        try:
+            picture = sample.load()
+        except PictureError as error:
+            left_out.append(LeftOut(sample.id, error.message))
+            continue
+        digest.update(f"{sample.id}\0{picture.size}\0".encode() + picture.tobytes())
+        chosen.append(sample)
+    return Drawn(tuple(chosen), tuple(left_out), digest.hexdigest())

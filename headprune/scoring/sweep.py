@@ -1,0 +1,107 @@
+"""The sweep: every head's variant of every layer, in words, in as few passes as there are pictures.
+
+A layer is captured once; its variants share that capture and run the layer's remainder together, and the captions of
+many layers, heads and pictures are generated in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from headprune.edits.edit import Context, Edit
+from headprune.towers.adapter import Adapter
+from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Key, picture_batches
+from headprune.towers.capture import Capture
+from headprune.towers.replay import advance, replay
+from headprune.types import DecodePoint, Generation, Sample
+
+Captions = dict[Key, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """What a sweep does: an edit on each head of `layers`, decoded at `decode_at`, beside the unchanged captions."""
+
+    layers: tuple[int, ...]
+    references: tuple[int, ...]
+    edit: Edit
+    decode_at: DecodePoint
+    generation: Generation
+    batch: Batch
+
+    def keys(self, sample: str, heads: int) -> list[Key]:
+        """Every caption that the sweep makes of one sample."""
+        variants = [(sample, layer, head) for layer in self.layers for head in range(heads)]
+        return [(sample, layer, UNCHANGED) for layer in self.references] + variants
+
+
+def sweep(
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    plan: SweepPlan,
+    known: Mapping[Key, str],
+    deliver: Callable[[Captions], None],
+    means: Mapping[int, Tensor] | None = None,
+) -> None:
+    """Make the captions of `plan`, skipping samples whose captions are all known.
+
+    Args:
+        adapter: the model.
+        samples: the pictures.
+        plan: what to do.
+        known: captions made before.
+        deliver: called with new captions each time the pictures of a pass, or a batch of words, are done.
+        means: layer -> [T, H*dh], mean head outputs, for an edit that needs them.
+    """
+    heads = adapter.geometry.heads
+    todo = [sample for sample in samples if any(key not in known for key in plan.keys(sample.id, heads))]
+    fresh: Captions = {}
+    queue = DecodeQueue(adapter, plan.generation, plan.batch.rows, fresh.__setitem__)
+    for some, pixels in picture_batches(adapter, todo, plan.batch.pictures):
+        ids = [sample.id for sample in some]
+        traced = adapter.trace(pixels, plan.layers, [layer + 1 for layer in plan.references])
+        for layer in plan.references:
+            queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1])
+        for layer in plan.layers:
+            context = Context(heads, means[layer] if means is not None else None)
+            _sweep_layer(adapter, traced.captures[layer], ids, plan, context, queue)
+        _hand_over(fresh, deliver)
+    queue.flush()
+    _hand_over(fresh, deliver)
+
+
+def _sweep_layer(
+    adapter: Adapter, capture: Capture, ids: Sequence[str], plan: SweepPlan, context: Context, queue: DecodeQueue
+) -> None:
+    """All heads of one captured layer, as many at a time as rows allow."""
+    step = max(1, plan.batch.rows // len(ids))
+    for start in range(0, context.heads, step):
+        heads = range(start, min(start + step, context.heads))
+        rows = plan.edit.variants(capture, heads, context)
+        states = replay(adapter.sites[capture.layer], capture, rows.residual, rows.heads)
+        if plan.decode_at is DecodePoint.LAST:
+            states = advance(adapter.sites, states, capture)
+        queue.put([(id_, capture.layer, head) for head in heads for id_ in ids], states)
+
+
+def _hand_over(fresh: Captions, deliver: Callable[[Captions], None]) -> None:
+    if fresh:
+        deliver(dict(fresh))
+        fresh.clear()
+
+
+def mean_head_outputs(
+    adapter: Adapter, samples: Sequence[Sample], layers: Sequence[int], batch: Batch
+) -> dict[int, Tensor]:
+    """layer -> [T, H*dh]: head outputs averaged over the samples, per token position; summed in float64, one pass."""
+    sums: dict[int, Tensor] = {}
+    for _, pixels in picture_batches(adapter, samples, batch.pictures):
+        for layer, capture in adapter.trace(pixels, layers).captures.items():
+            # Summed on the CPU: not every device has float64.
+            total = capture.heads.cpu().to(torch.float64).sum(dim=0)
+            sums[layer] = sums[layer] + total if layer in sums else total
+    return {layer: total / len(samples) for layer, total in sums.items()}

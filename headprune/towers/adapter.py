@@ -1,0 +1,137 @@
+"""What a model family's plugin provides: a loaded model that headprune can look into and put into words."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from headprune.towers.capture import Trace, trace
+from headprune.towers.layout import Site, TowerLayout, find_sites, measure
+from headprune.types import Generation, Geometry, ModelRef
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What to load: `name` is a folder or a hub id; `dtype`, `device` are torch's names or `auto`."""
+
+    name: str
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    device_map: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A model known by its configuration only: nothing was downloaded but that, no weight was made.
+
+    Attributes:
+        geometry: of the tower.
+        tokens: T, tokens of one picture in the tower.
+        parameters: of the whole model; `tower_parameters`: of the tower.
+        bytes_per_parameter: in the dtype it would be loaded in.
+        download: bytes of weights to fetch; 0 for a local folder, None where the hub did not say.
+    """
+
+    geometry: Geometry
+    tokens: int
+    parameters: int
+    tower_parameters: int
+    bytes_per_parameter: int
+    download: int | None
+
+
+class Adapter(ABC):
+    """A loaded model. A family declares its layout, and says how pictures go in and how words come out.
+
+    Args:
+        model: the loaded model, in eval mode.
+        layout: where its tower keeps its parts.
+        ref: where it came from.
+    """
+
+    def __init__(self, model: nn.Module, layout: TowerLayout, ref: ModelRef) -> None:
+        self.model = model
+        self.layout = layout
+        self.ref = ref
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """The tower's layers, first to last."""
+        return find_sites(self.model, self.layout)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """The tower's geometry."""
+        return measure(self.sites, self.layout)
+
+    @property
+    def tower(self) -> nn.Module:
+        """The tower: the module that is given pixels."""
+        return self.model.get_submodule(self.layout.tower)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower's first layer lives: pictures go there."""
+        return self.sites[0].output.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The tower's dtype."""
+        return self.sites[0].output.weight.dtype
+
+    def parameter_count(self) -> int:
+        """Parameters of the whole model."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def trace(self, pixels: Tensor, capture: Collection[int] = (), depths: Collection[int] = ()) -> Trace:
+        """One tower pass over `pixels`; see `headprune.towers.capture.trace`."""
+        return trace(self.sites, lambda: self.encode(pixels), capture, depths)
+
+    @property
+    @abstractmethod
+    def tokens(self) -> int:
+        """T, tokens of one picture in the tower."""
+
+    @abstractmethod
+    def prepare(self, pictures: Sequence[Image]) -> Tensor:
+        """RGB pictures -> pixels [B, ...] on the model's device, in its dtype."""
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> None:
+        """Run the tower's own forward on `pixels`, once; the answer is read by hooks."""
+
+    @abstractmethod
+    def decode(self, states: Tensor, generation: Generation) -> list[str]:
+        """D(Z) (Eq. 9): states [R, T, d] of any depth -> norm -> connector -> language model -> R captions."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write model, processor and generation settings into `folder`, loadable without headprune."""
+
+
+class Backend(ABC):
+    """What an adapter plugin's target names: how its models are found and loaded."""
+
+    @abstractmethod
+    def load(self, request: LoadRequest) -> Adapter:
+        """Load the model.
+
+        Raises:
+            ModelError: it is not there, its family is not supported (the supported ones are named), or it has no
+                safetensors weights.
+        """
+
+    @abstractmethod
+    def outline(self, request: LoadRequest) -> Outline:
+        """What the model is, without loading it. Raises as `load` does."""

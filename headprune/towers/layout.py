@@ -1,0 +1,104 @@
+"""Where a model family keeps the parts of its vision tower: declared once, looked up strictly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from headprune.errors import ModelError
+from headprune.types import Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class TowerLayout:
+    """A family's tower, as dotted attribute paths.
+
+    Attributes:
+        tower: from the model to the tower (`vision_model`), the module that is given pixels.
+        layers: from the tower to its list of layers (`encoder.layers`).
+        attention: from a layer to its attention (`self_attn`).
+        qkv: from the attention to the projection(s) of q, k and v: one fused name, or three.
+        output: from the attention to its output projection, whose input is the H head outputs side by side.
+        heads: the attention's attribute that holds H.
+        cls: whether token 0 is a CLS token.
+    """
+
+    tower: str
+    layers: str
+    attention: str
+    qkv: tuple[str, ...]
+    output: str
+    heads: str
+    cls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One layer of a tower: the layer module, its attention and the attention's projections."""
+
+    index: int
+    layer: nn.Module
+    attention: nn.Module
+    qkv: tuple[nn.Linear, ...]
+    output: nn.Linear
+
+
+def part(module: nn.Module, path: str) -> nn.Module:
+    """The submodule at a dotted path.
+
+    Raises:
+        ModelError: the model has no such part, so the layout does not describe it.
+    """
+    try:
+        return module.get_submodule(path)
+    except AttributeError as error:
+        name = type(module).__name__
+        raise ModelError(
+            f"{name} has no part {path!r}: {error}", "the family's layout does not fit this model"
+        ) from error
+
+
+def find_sites(model: nn.Module, layout: TowerLayout) -> tuple[Site, ...]:
+    """The layers of the tower, first to last.
+
+    Raises:
+        ModelError: a part is missing, or a projection is not a plain linear layer (quantised weights, say).
+    """
+    layers = part(part(model, layout.tower), layout.layers)
+    return tuple(_site(index, layer, layout) for index, layer in enumerate(layers.children()))
+
+
+def _site(index: int, layer: nn.Module, layout: TowerLayout) -> Site:
+    attention = part(layer, layout.attention)
+    projections = [part(attention, name) for name in (*layout.qkv, layout.output)]
+    for name, projection in zip((*layout.qkv, layout.output), projections, strict=True):
+        if not isinstance(projection, nn.Linear) or not projection.weight.is_floating_point():
+            kind = type(projection).__name__
+            raise ModelError(
+                f"{name} of layer {index} is a {kind}, not a plain linear layer", "load the model unquantised"
+            )
+    linears = [projection for projection in projections if isinstance(projection, nn.Linear)]
+    return Site(index, layer, attention, tuple(linears[:-1]), linears[-1])
+
+
+def measure(sites: tuple[Site, ...], layout: TowerLayout) -> Geometry:
+    """The geometry of a tower, read off its modules.
+
+    Raises:
+        ModelError: the layers differ in heads or widths.
+    """
+    found = {
+        (int(getattr(site.attention, layout.heads)), site.output.in_features, site.output.out_features)
+        for site in sites
+    }
+    if len(found) != 1:
+        raise ModelError(
+            f"the tower's layers differ in (heads, head outputs, width): {sorted(found)}", "not supported yet"
+        )
+    ((heads, inner, width),) = found
+    if inner % heads:
+        raise ModelError(
+            f"{inner} head outputs do not divide by {heads} heads", "the family's layout does not fit this model"
+        )
+    return Geometry(layers=len(sites), heads=heads, width=width, head_width=inner // heads, cls=layout.cls)

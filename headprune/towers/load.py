@@ -1,0 +1,54 @@
+"""From what a user typed as MODEL to a loaded adapter."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from headprune import demo
+from headprune.errors import ModelError, PluginError
+from headprune.hooks.catalogue import catalogue
+from headprune.towers.adapter import Adapter, Backend, LoadRequest, Outline
+
+DEFAULT_BACKEND = "transformers"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+|[\w-]+")
+
+
+def load_model(model: str, request: LoadRequest | None = None) -> Adapter:
+    """Load `demo`, a local folder, a hub id, or `backend:ref`.
+
+    Args:
+        model: what the user typed.
+        request: revision, dtype, device; its name is ignored.
+
+    Raises:
+        ModelError: not there, or of an unsupported family. PluginError: no such back end.
+    """
+    backend, found = locate(model, request)
+    adapter = backend.load(found)
+    if model == "demo":
+        adapter.ref = replace(adapter.ref, name="demo")
+    return adapter
+
+
+def outline_model(model: str, request: LoadRequest | None = None) -> Outline:
+    """What `load_model` would load: geometry and sizes, no weights. Raises as `load_model` does."""
+    backend, found = locate(model, request)
+    return backend.outline(found)
+
+
+def locate(model: str, request: LoadRequest | None = None) -> tuple[Backend, LoadRequest]:
+    """The back end that loads `model`, and the request to give it."""
+    head, colon, rest = model.partition(":")
+    # A prefix is a back end only if one of that name is installed or it cannot be part of a path.
+    known = catalogue().names("adapter")
+    name, ref = (head, rest) if colon and (head in known or not Path(model).exists()) else (DEFAULT_BACKEND, model)
+    if model == "demo":
+        ref = str(demo.model_path())
+    elif not Path(ref).is_dir() and name == DEFAULT_BACKEND and not _HUB_ID.fullmatch(ref):
+        raise ModelError(f"model folder {ref} is not there", "MODEL is demo, a local folder, a hub id, or backend:ref")
+    target = catalogue().load("adapter", name)
+    if not (isinstance(target, type) and issubclass(target, Backend)):
+        raise PluginError(f"adapter {name!r} is no subclass of headprune.Backend", "headprune plugins list")
+    return target(), replace(request or LoadRequest(ref), name=ref)

@@ -1,0 +1,122 @@
+"""Plain data that crosses folders. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The shape of a vision tower: `layers` (L) blocks of `heads` (H) heads, each `head_width` (dh) wide, on a
+    residual stream of `width` (d). `cls` says whether token 0 is a CLS token."""
+
+    layers: int
+    heads: int
+    width: int
+    head_width: int
+    cls: bool
+
+    def __str__(self) -> str:
+        return f"{self.layers} layers x {self.heads} heads of {self.head_width}, width {self.width}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Where a model came from: `backend:name` and, for a hub, the commit."""
+
+    backend: str
+    name: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DecodePoint(str, Enum):
+    """Where a variant of layer l is put into words: `layer` decodes Z[l], `last` runs the later layers first."""
+
+    LAYER = "layer"
+    LAST = "last"
+
+
+class Schedule(str, Enum):
+    """`oneshot` scores each layer on the unchanged model, `sequential` with the earlier coefficients applied."""
+
+    ONESHOT = "oneshot"
+    SEQUENTIAL = "sequential"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How captions are generated. Greedy unless asked otherwise; `prompt` None is the family's own default."""
+
+    num_beams: int = 1
+    max_new_tokens: int = 30
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One picture with its gold captions. `load` opens the picture as RGB and raises PictureError when it cannot;
+    `origin` says where the sample stands in its source (`metadata.jsonl line 12`), for messages."""
+
+    id: str
+    captions: tuple[str, ...]
+    load: Callable[[], Image]
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A sample that could not be used, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Samples in the order of their source. `ref` is what the user typed; `left_out` what could not be used."""
+
+    ref: str
+    samples: tuple[Sample, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreItem:
+    """One caption to score, and everything a scorer may look at.
+
+    Attributes:
+        caption: what the changed model said; may be empty.
+        reference: what the unchanged model said at the same decoding point.
+        gold: the sample's gold captions; empty when the dataset has none.
+        picture: opens the picture when called; open it only when the scorer needs it.
+        sample: the sample's id; layer, head: where the caption comes from, 0-based, None for the whole model.
+    """
+
+    caption: str
+    reference: str = ""
+    gold: Sequence[str] = ()
+    picture: Callable[[], Image] | None = None
+    sample: str = ""
+    layer: int | None = None
+    head: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with the limits of its bootstrap interval (95 %)."""
+
+    mean: float
+    low: float
+    high: float

@@ -1,0 +1,1 @@
+"""Datasets of pictures and captions: image folders, COCO captions, the hub's datasets and WHOOPS."""

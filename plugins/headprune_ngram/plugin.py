@@ -1,0 +1,24 @@
+"""Registers the `bleu` and `rouge` scorers."""
+
+from __future__ import annotations
+
+from headprune import ScorerSpec, hookimpl
+
+
+@hookimpl
+def headprune_scorers() -> list[ScorerSpec]:
+    """The two scorers of this package."""
+    return [
+        ScorerSpec(
+            name="bleu",
+            target="headprune_ngram.bleu:Bleu",
+            summary="sentence BLEU-4 against the gold captions, 0 to 1, through sacrebleu",
+            requires=("sacrebleu>=2.4",),
+        ),
+        ScorerSpec(
+            name="rouge",
+            target="headprune_ngram.rouge:Rouge",
+            summary="ROUGE-L F1 against the best gold caption, 0 to 1, through rouge-score",
+            requires=("rouge-score>=0.1.2",),
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Hugging Face transformers models for headprune: one declarative layout a family."""

@@ -1,0 +1,125 @@
+"""Finds and loads transformers models: safetensors only, no remote code, nothing re-initialised in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoProcessor
+
+from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
+from headprune_transformers.adapter import TransformersAdapter
+from headprune_transformers.families import FAMILIES, Family, token_count
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class TransformersBackend(Backend):
+    """`transformers:folder-or-hub-id`."""
+
+    def load(self, request: LoadRequest) -> TransformersAdapter:
+        config, family = _configuration(request)
+        device = _device(request)
+        model = _model(request, config, family, device)
+        processor = _reading(request, "processor", AutoProcessor.from_pretrained)
+        ref = ModelRef("transformers", request.name, getattr(config, "_commit_hash", None))
+        adapter = TransformersAdapter(model, processor, family, ref)
+        if any(site.output.weight.is_meta for site in adapter.sites):
+            raise ModelError(
+                "device_map leaves part of the vision tower off the devices",
+                "use a larger device, or a smaller --dtype",
+            )
+        return adapter
+
+    def outline(self, request: LoadRequest) -> Outline:
+        config, family = _configuration(request)
+        with torch.device("meta"):
+            model = getattr(transformers, family.model_class)(config)
+        geometry: Geometry = measure(find_sites(model, family.layout), family.layout)
+        return Outline(
+            geometry=geometry,
+            tokens=token_count(config, family),
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            tower_parameters=sum(p.numel() for p in model.get_submodule(family.layout.tower).parameters()),
+            bytes_per_parameter=_dtype(request, config, _device(request)).itemsize,
+            download=0 if Path(request.name).is_dir() else _download_size(request),
+        )
+
+
+def _reading(request: LoadRequest, what: str, read: Any, **options: Any) -> Any:
+    """Call a `from_pretrained`; what it raises becomes one line."""
+    try:
+        return read(request.name, revision=request.revision, trust_remote_code=False, **options)
+    # transformers raises OSError, ValueError, KeyError, ImportError and more for a folder that is not as it should be.
+    except Exception as error:
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        hint = "check the name, the revision and the network; only safetensors weights are read"
+        raise ModelError(f"the {what} of {request.name} cannot be loaded: {first}", hint) from error
+
+
+def _configuration(request: LoadRequest) -> tuple[Any, Family]:
+    config = _reading(request, "configuration", AutoConfig.from_pretrained)
+    family = FAMILIES.get(config.model_type)
+    if family is None:
+        raise ModelError(
+            f"model family {config.model_type!r} is not supported",
+            f"the transformers plugin supports {', '.join(FAMILIES)}; CONTRIBUTING.md says how to add a family",
+        )
+    return config, family
+
+
+def _device(request: LoadRequest) -> torch.device:
+    if request.device != "auto":
+        try:
+            return torch.device(request.device)
+        except RuntimeError as error:
+            raise ModelError(f"no device {request.device!r}", "use auto, cpu or cuda:0") from error
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _dtype(request: LoadRequest, config: Any, device: torch.device) -> torch.dtype:
+    if request.dtype != "auto":
+        if request.dtype not in _DTYPES:
+            raise ModelError(f"no dtype {request.dtype!r}", f"use auto, {', '.join(_DTYPES)}")
+        return _DTYPES[request.dtype]
+    stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+    if device.type == "cpu" and stored != torch.float32:
+        kept = str(stored).removeprefix("torch.")
+        notice(f"loading in float32: the checkpoint's {kept} is slow on a CPU (--dtype decides)")
+        return torch.float32
+    return stored
+
+
+def _model(request: LoadRequest, config: Any, family: Family, device: torch.device) -> Any:
+    placement = {"device_map": request.device_map} if request.device_map else {}
+    model, info = _reading(
+        request,
+        "model",
+        getattr(transformers, family.model_class).from_pretrained,
+        dtype=_dtype(request, config, device),
+        use_safetensors=True,
+        output_loading_info=True,
+        **placement,
+    )
+    # transformers only warns of these and goes on with random weights.
+    for trouble in ("missing_keys", "mismatched_keys"):
+        if info.get(trouble):
+            raise ModelError(
+                f"{request.name} lacks weights: {trouble} {sorted(map(str, info[trouble]))[:3]}",
+                "the checkpoint is not whole",
+            )
+    model.eval()
+    return model if placement else model.to(device)
+
+
+def _download_size(request: LoadRequest) -> int | None:
+    from huggingface_hub import HfApi
+
+    try:
+        files = HfApi().model_info(request.name, revision=request.revision, files_metadata=True).siblings or []
+    # Offline, gated, gone: the size is then simply unknown, and is shown as such.
+    except Exception:
+        return None
+    return sum(file.size or 0 for file in files if file.rfilename.endswith(".safetensors"))

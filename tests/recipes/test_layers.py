@@ -1,0 +1,59 @@
+"""Which layers a text names."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headprune.errors import ExitCode, UsageError
+from headprune.recipes import parse_layers
+
+
+@pytest.mark.parametrize(
+    ("text", "layers"),
+    [
+        ("all", (0, 1, 2, 3, 4, 5, 6, 7)),
+        ("last:3", (5, 6, 7)),
+        ("last:8", (0, 1, 2, 3, 4, 5, 6, 7)),
+        ("2-4", (2, 3, 4)),
+        ("3,7", (3, 7)),
+        ("7, 3 ,3", (3, 7)),
+        ("0,3-5,-1", (0, 3, 4, 5, 7)),
+        ("-1", (7,)),
+        ("-8", (0,)),
+        ("-3--1", (5, 6, 7)),
+        ("6--1", (6, 7)),
+        ("4-4", (4,)),
+        ("1,last:2", (1, 6, 7)),
+    ],
+)
+def test_what_is_written_is_what_is_chosen(text: str, layers: tuple[int, ...]) -> None:
+    assert parse_layers(text, 8) == layers
+
+
+@pytest.mark.parametrize("text", ["8", "-9", "3-8", "last:9", "0,99", "0-999999"])
+def test_a_layer_the_tower_does_not_have_is_refused_with_its_range(text: str) -> None:
+    with pytest.raises(UsageError, match=r"the tower has layers 0 to 7 \(or -8 to -1\)") as caught:
+        parse_layers(text, 8)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "3,", "first:2", "last:", "last:-1", "last:0", "1.5", "1-2-3", "--1", "a", "+1", "٣", "9" * 30]
+)
+def test_what_cannot_be_read_is_refused_with_the_forms(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_layers(text, 8)
+    assert "last:4" in caught.value.hint
+
+
+def test_a_range_does_not_run_backwards() -> None:
+    with pytest.raises(UsageError, match="'5-3' run backwards") as caught:
+        parse_layers("5-3", 8)
+    assert caught.value.hint == "write 3-5"
+
+
+@given(st.lists(st.integers(-12, 11), min_size=1), st.just(12))
+def test_any_list_of_layers_is_read_as_python_indexes_it(numbers: list[int], layers: int) -> None:
+    assert parse_layers(",".join(map(str, numbers)), layers) == tuple(sorted({range(layers)[n] for n in numbers}))

@@ -1,0 +1,126 @@
+"""Slow, obvious twins, written from METHOD.md with plain hooks and the model's own generate. One head at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from headprune import Adapter, Generation
+
+
+def vanilla_captions(adapter: Adapter, pixels: Tensor, generation: Generation) -> list[str]:
+    """What the model says by its own generate, as its documentation shows."""
+    from PIL import Image
+
+    prompt = generation.prompt if generation.prompt is not None else adapter.family.prompt  # type: ignore[attr-defined]
+    text = {}
+    if prompt is not None:
+        blank = [Image.new("RGB", (32, 32))] * len(pixels)
+        text = dict(adapter.processor(images=blank, text=[prompt] * len(pixels), return_tensors="pt"))  # type: ignore[attr-defined]
+        del text["pixel_values"]
+    tokens = adapter.model.generate(  # type: ignore[operator]
+        pixel_values=pixels, **text, num_beams=generation.num_beams, max_new_tokens=generation.max_new_tokens
+    )
+    if text and not adapter.model.config.text_config.is_encoder_decoder:  # type: ignore[union-attr]
+        tokens = tokens[:, text["input_ids"].shape[1] :]
+    return [said.strip() for said in adapter.processor.batch_decode(tokens, skip_special_tokens=True)]  # type: ignore[attr-defined]
+
+
+def blocks(adapter: Adapter) -> Any:
+    return adapter.model.vision_model.encoder.layers  # type: ignore[union-attr]
+
+
+@contextmanager
+def hooked(
+    adapter: Adapter, layer: int, s: Tensor, direct: bool = False, replace: Tensor | None = None
+) -> Iterator[None]:
+    """Head h's output multiplied by s[h] before the output projection of `layer`.
+
+    Args:
+        s: [H].
+        direct: leave the residual stream out (isolate-direct).
+        replace: [T, H*dh], what heads with s = 0 say instead of nothing (mean-ablate).
+    """
+    block = blocks(adapter)[layer]
+    dh = adapter.geometry.head_width
+
+    def scale(module: Any, args: tuple[Tensor]) -> tuple[Tensor]:
+        x = args[0].clone()
+        for head in range(len(s)):
+            columns = slice(head * dh, (head + 1) * dh)
+            x[..., columns] = x[..., columns] * s[head]
+            if replace is not None and s[head] == 0:
+                x[..., columns] = replace[:, columns]
+        return (x,)
+
+    attended: list[Tensor] = []
+    handles = [
+        block.self_attn.projection.register_forward_pre_hook(scale),
+        block.self_attn.register_forward_hook(lambda module, args, out: attended.append(out[0])),
+    ]
+
+    def without_residual(module: Any, args: Any, output: Tensor) -> Tensor:
+        middle = attended.pop()
+        return middle + block.mlp(block.layer_norm2(middle))
+
+    if direct:
+        handles.append(block.register_forward_hook(without_residual))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def stopped_after(adapter: Adapter, layer: int) -> Iterator[None]:
+    """Layers after `layer` hand their input on unchanged, so that the model speaks of Z[layer + 1]."""
+
+    def skip(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
+        return args[0] if args else kwargs["hidden_states"]
+
+    handles = [block.register_forward_hook(skip, with_kwargs=True) for block in blocks(adapter)[layer + 1 :]]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def mean_heads(adapter: Adapter, pixels: Tensor, layer: int) -> Tensor:
+    """[T, H*dh], averaged over the pictures."""
+    seen: list[Tensor] = []
+    projection = blocks(adapter)[layer].self_attn.projection
+    handle = projection.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    with torch.no_grad():
+        for picture in pixels:
+            adapter.model.vision_model(picture[None])  # type: ignore[operator]
+    handle.remove()
+    return torch.cat(seen).double().mean(dim=0).float()
+
+
+def variant(
+    adapter: Adapter,
+    edit: str,
+    pixels: Tensor,
+    layer: int,
+    head: int,
+    last: bool,
+    generation: Generation,
+    speak: Callable[..., list[str]] = vanilla_captions,
+) -> list[str]:
+    """Captions of one head's variant, all pictures at once."""
+    total = adapter.geometry.heads
+    one_hot = torch.zeros(total)
+    one_hot[head] = 1
+    s = {"isolate": one_hot, "isolate-direct": one_hot, "scale": 1 - 0.5 * one_hot}.get(edit, 1 - one_hot)
+    replace = mean_heads(adapter, pixels, layer) if edit == "mean-ablate" else None
+    with hooked(adapter, layer, s, edit == "isolate-direct", replace):
+        if last:
+            return speak(adapter, pixels, generation)
+        with stopped_after(adapter, layer):
+            return speak(adapter, pixels, generation)
