@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from headprune.hooks.specs import EditSpec as EditSpec
     from headprune.hooks.specs import ScorerSpec as ScorerSpec
     from headprune.hooks.specs import hookimpl as hookimpl
-    from headprune.jobs.evaluate import perform_evaluate as perform_evaluate
-    from headprune.jobs.score import perform_score as perform_score
+    from headprune.jobs.apply import choose_change as choose_change
+    from headprune.jobs.evaluate import evaluate as evaluate
+    from headprune.jobs.score import score as score
     from headprune.patch.apply import applied as applied
     from headprune.patch.export import export_folded as export_folded
     from headprune.patch.file import load_patch as load_patch
@@ -74,8 +75,9 @@ _HOMES = {
     "headprune.hooks.datasets": "open_dataset",
     "headprune.hooks.kinds": "DatasetReader Scorer Settings",
     "headprune.hooks.specs": "AdapterSpec DatasetSpec EditSpec ScorerSpec hookimpl",
-    "headprune.jobs.evaluate": "perform_evaluate",
-    "headprune.jobs.score": "perform_score",
+    "headprune.jobs.apply": "choose_change",
+    "headprune.jobs.evaluate": "evaluate",
+    "headprune.jobs.score": "score",
     "headprune.patch.apply": "applied",
     "headprune.patch.export": "export_folded",
     "headprune.patch.file": "load_patch save_patch",

@@ -22,7 +22,8 @@ PICTURE_ENDINGS = frozenset(
 MAX_PIXELS = 89_478_485
 """What a picture may hold, in pixels: 256 MiB as RGB, and where Pillow begins to warn of a decompression bomb."""
 
-# The formats behind PICTURE_ENDINGS. Pillow knows more, among them EPS, for which it starts Ghostscript on what somebody sent.
+# The formats behind PICTURE_ENDINGS. Pillow knows more, among them EPS, for which it starts Ghostscript on what
+# somebody sent.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
 _TRANSPARENT = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})

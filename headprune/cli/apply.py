@@ -20,7 +20,7 @@ def apply(
     how: Annotated[
         str | None,
         typer.Option(
-            "--how", help="fold: coefficients go into the weights, sizes stay. [default: fold]", show_default=False
+            "--how", help="fold: coefficients go into the weights, sizes stay. (default: fold)", show_default=False
         ),
     ] = None,
     allow_other_weights: o.AllowOther = False,

@@ -34,11 +34,11 @@ def evaluate(
     ] = None,
     tau: Annotated[
         float | None,
-        typer.Option("--tau", help="Score at which two captions say the same. [default: 0.95]", show_default=False),
+        typer.Option("--tau", help="Score at which two captions say the same. (default: 0.95)", show_default=False),
     ] = None,
     random: Annotated[
         int | None,
-        typer.Option("--random", help="Random head sets in the control; 0: none. [default: 10]", show_default=False),
+        typer.Option("--random", help="Random head sets in the control; 0: none. (default: 10)", show_default=False),
     ] = None,
     scale: o.Scale = None,
     prune: o.Prune = None,

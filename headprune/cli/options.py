@@ -37,27 +37,27 @@ DatasetOption = Annotated[
     list[str] | None, typer.Option("--dataset-option", help="key=value for the dataset's reader.", show_default=False)
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", help="Draws samples and bootstraps intervals. [default: 0]", show_default=False)
+    int | None, typer.Option("--seed", help="Draws samples and bootstraps intervals. (default: 0)", show_default=False)
 ]
 Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1. [default: auto]", show_default=False)
+    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1. (default: auto)", show_default=False)
 ]
 DeviceMap = Annotated[
     str | None, typer.Option("--device-map", help="auto spreads a large model over all GPUs.", show_default=False)
 ]
 Dtype = Annotated[
-    str | None, typer.Option("--dtype", help="auto, float32, bfloat16, float16. [default: auto]", show_default=False)
+    str | None, typer.Option("--dtype", help="auto, float32, bfloat16, float16. (default: auto)", show_default=False)
 ]
 Revision = Annotated[str | None, typer.Option("--revision", help="Commit or tag of a hub model.", show_default=False)]
 BatchSize = Annotated[
     str | None,
     typer.Option(
-        "--batch-size", help="Captions generated at once: a number, or auto. [default: auto]", show_default=False
+        "--batch-size", help="Captions generated at once: a number, or auto. (default: auto)", show_default=False
     ),
 ]
-NumBeams = Annotated[int | None, typer.Option("--num-beams", help="1 is greedy. [default: 1]", show_default=False)]
+NumBeams = Annotated[int | None, typer.Option("--num-beams", help="1 is greedy. (default: 1)", show_default=False)]
 MaxNewTokens = Annotated[
-    int | None, typer.Option("--max-new-tokens", help="Longest caption. [default: 30]", show_default=False)
+    int | None, typer.Option("--max-new-tokens", help="Longest caption. (default: 30)", show_default=False)
 ]
 Prompt = Annotated[
     str | None,
@@ -67,7 +67,7 @@ Scale = Annotated[
     str | None,
     typer.Option(
         "--scale",
-        help="What kept heads are multiplied by: mean-one (H*alpha), paper (alpha), none (1). [default: mean-one]",
+        help="What kept heads are multiplied by: mean-one (H*alpha), paper (alpha), none (1). (default: mean-one)",
         show_default=False,
     ),
 ]

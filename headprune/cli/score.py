@@ -25,19 +25,19 @@ def score(
     ] = None,
     data: o.Data = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", help="How many pictures. [default: 100]", show_default=False)
+        int | None, typer.Option("--samples", help="How many pictures. (default: 100)", show_default=False)
     ] = None,
     seed: o.Seed = None,
     layers: Annotated[
         str | None,
-        typer.Option("--layers", help="0-based: all, last:4, 24-28, or 3,7. [default: all]", show_default=False),
+        typer.Option("--layers", help="0-based: all, last:4, 24-28, or 3,7. (default: all)", show_default=False),
     ] = None,
     scorer: o.Scorer = None,
     scorer_option: o.ScorerOption = None,
     edit: Annotated[
         str | None,
         typer.Option(
-            "--edit", help="isolate, isolate-direct, ablate, mean-ablate, scale. [default: isolate]", show_default=False
+            "--edit", help="isolate, isolate-direct, ablate, mean-ablate, scale. (default: isolate)", show_default=False
         ),
     ] = None,
     edit_option: Annotated[
@@ -47,15 +47,15 @@ def score(
         str | None,
         typer.Option(
             "--decode-at",
-            help="Put variants into words after their layer, or the last. [default: layer]",
+            help="Put variants into words after their layer, or the last. (default: layer)",
             show_default=False,
         ),
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option("--schedule", help="oneshot or sequential. [default: oneshot]", show_default=False)
+        str | None, typer.Option("--schedule", help="oneshot or sequential. (default: oneshot)", show_default=False)
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", help="Of the softmax. [default: 1.0]", show_default=False)
+        float | None, typer.Option("--temperature", help="Of the softmax. (default: 1.0)", show_default=False)
     ] = None,
     num_beams: o.NumBeams = None,
     max_new_tokens: o.MaxNewTokens = None,
@@ -67,7 +67,7 @@ def score(
     device_map: o.DeviceMap = None,
     dtype: o.Dtype = None,
     batch_size: o.BatchSize = None,
-    engine: Annotated[str | None, typer.Option("--engine", help="local. [default: local]", show_default=False)] = None,
+    engine: Annotated[str | None, typer.Option("--engine", help="local. (default: local)", show_default=False)] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed; load and write nothing.")
     ] = False,

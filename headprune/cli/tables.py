@@ -27,7 +27,7 @@ def head_table(result: ScoreResult) -> RenderableType:
     low, high = result.alpha_limits
     heads = result.patch.info.model.heads
     spread = heads * (high - low).max(axis=1)
-    return _heads(result.patch, {layer: f"±{spread[row] / 2:.2f}" for row, layer in enumerate(result.layers)})
+    return _heads(result.patch, {layer: f"{50 * spread[row]:.0f}" for row, layer in enumerate(result.layers)})
 
 
 def patch_table(patch: Patch) -> RenderableType:
@@ -52,13 +52,21 @@ def patch_table(patch: Patch) -> RenderableType:
 
 
 def _heads(patch: Patch, margins: dict[int, str]) -> Table:
-    title = "H*alpha: what each head is multiplied by (mean one)" if not patch.info.parents else "scale of each head"
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    made = Table(
+        title="what each head is multiplied by, in percent",
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+        collapse_padding=True,
+        header_style="dim",
+    )
     made.add_column("layer", justify="right", style="dim")
     for head in range(patch.info.model.heads):
-        made.add_column(f"h{head}", justify="right")
+        made.add_column(str(head), justify="right")
     if margins:
-        made.add_column("±95%", justify="right", style="dim")
+        made.add_column("±", justify="right", style="dim")
     for layer in patch.scored:
         cells = [_shaded(float(value)) for value in patch.scale[layer]]
         made.add_row(str(layer), *cells, *([margins[layer]] if margins else []))
@@ -70,7 +78,7 @@ def _heads(patch: Patch, margins: dict[int, str]) -> Table:
 
 
 def _shaded(value: float) -> Text:
-    return Text(f"{value:.2f}", style=next(style for limit, style in _SHADES if value < limit))
+    return Text(f"{100 * value:.0f}", style=next(style for limit, style in _SHADES if value < limit))
 
 
 def estimate_table(geometry: Geometry, estimate: Estimate, samples: int, available: int) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .scenes import BACKGROUNDS, COLOURS, COUNTS, SHAPES, SIZES, TEXTURES, Facts
+from headprune.demo.scenes import BACKGROUNDS, COLOURS, COUNTS, SHAPES, SIZES, TEXTURES, Facts
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "star": ("pentagram",),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from .captions import references
-from .scenes import Scene, sample
+from headprune.demo.captions import references
+from headprune.demo.scenes import Scene, sample
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,7 +28,7 @@ class Entry:
 
     def picture(self, side: int | None = None) -> Image.Image:
         """The scene as an RGB picture, of the side that the bundled model sees unless another is asked for."""
-        from .drawing import SIDE, picture
+        from headprune.demo.drawing import SIDE, picture
 
         return picture(self.scene, SIDE if side is None else side)
 

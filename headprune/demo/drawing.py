@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .scenes import Scene, Thing
+from headprune.demo.scenes import Scene, Thing
 
 Array = NDArray[np.float64]
 

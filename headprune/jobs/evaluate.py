@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headprune.evaluation.table1 import Convergence, EvaluateSettings, Evaluation, evaluate_model
 from headprune.hooks.catalogue import make_scorer
@@ -12,8 +13,12 @@ from headprune.jobs.apply import choose_change
 from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, load_for
 from headprune.patch.file import load_patch
 from headprune.patch.fit import check_fit
+from headprune.patch.patch import Patch, ScaleRule
+from headprune.recipes import resolve
 from headprune.recipes.schema import Recipe
 from headprune.scoring.sampling import remaining
+from headprune.towers.adapter import Adapter
+from headprune.types import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +41,80 @@ def perform_evaluate(
     Samples that `exclude`, a run folder, was scored on are left out, and those of the patch when it was made on the
     same data.
     """
-    asked = recipe.evaluate
-    scorer = make_scorer(asked.scorer, dict(asked.scorer_options))
-    convergence = None
-    if asked.convergence:
-        exact = asked.convergence_scorer == "exact"
-        judge = None if exact else make_scorer(asked.convergence_scorer, dict(asked.convergence_options))
-        convergence = Convergence(judge, asked.tau)
     patch = load_patch(patch_path) if patch_path else None
-    change = choose_change(patch, recipe.apply.scale, recipe.apply.prune) if patch else None
-    used = set(load_patch(exclude / "patch.safetensors").info.sample_ids) if exclude else set()
+    used = load_patch(exclude / "patch.safetensors").info.sample_ids if exclude else ()
+    job = _Job(recipe, patch)
     dataset = dataset_for(recipe)
-    if patch and patch.info.dataset == dataset.ref:
-        used |= set(patch.info.sample_ids)
-    here = remaining(dataset, used)
-    announce_left_out(here.left_out)
-    if "gold" in scorer.needs:
-        scorer.fit([sample.captions for sample in dataset.samples if sample.captions])
     adapter = load_for(recipe)
     if patch:
         check_fit(patch, adapter, allow_other_weights)
-    settings = EvaluateSettings(
-        scorer, recipe.generation.plain(), batch_for(recipe, adapter), convergence, asked.random, recipe.seed
-    )
-    evaluation = evaluate_model(adapter, here.samples, settings, change, progress)
-    return Evaluated(evaluation, sum(sample.id in used for sample in dataset.samples))
+    return job.run(adapter, dataset, used, progress)
+
+
+def evaluate(
+    adapter: Adapter,
+    dataset: Dataset,
+    patch: Patch | None = None,
+    *,
+    scale: ScaleRule = "mean-one",
+    prune: str | None = None,
+    exclude: Collection[str] = (),
+    progress: Callable[[str], None] = lambda stage: None,
+    **settings: Any,
+) -> Evaluation:
+    """Table 1 on a loaded model and an opened dataset: the library's way in.
+
+    Args:
+        adapter, dataset: as for `headprune.score`.
+        patch: evaluated before and after; its own samples are left out when it was made on this dataset.
+        scale, prune: how it is applied, as `headprune apply` takes them.
+        exclude: ids of further samples to leave out.
+        progress: called with the stage.
+        settings: scorer="cider", scorer_options={}, convergence=False, tau=0.95, random=10.
+
+    Raises:
+        PatchError: the patch does not fit. UsageError: a setting is unknown or wrong.
+    """
+    overrides = {"model": adapter.ref.name, "data": dataset.ref, "apply": {"scale": scale, "prune": prune}}
+    recipe = resolve(None, {**overrides, "evaluate": settings}).recipe
+    if patch:
+        check_fit(patch, adapter)
+    return _Job(recipe, patch).run(adapter, dataset, exclude, progress).evaluation
+
+
+class _Job:
+    """One evaluation: what it needs is made before the model is loaded, so that a mistake costs no waiting."""
+
+    def __init__(self, recipe: Recipe, patch: Patch | None) -> None:
+        asked = recipe.evaluate
+        self.recipe = recipe
+        self.patch = patch
+        self.scorer = make_scorer(asked.scorer, dict(asked.scorer_options))
+        self.convergence: Convergence | None = None
+        if asked.convergence:
+            exact = asked.convergence_scorer == "exact"
+            judge = None if exact else make_scorer(asked.convergence_scorer, dict(asked.convergence_options))
+            self.convergence = Convergence(judge, asked.tau)
+        self.change = choose_change(patch, recipe.apply.scale, recipe.apply.prune) if patch else None
+
+    def run(
+        self, adapter: Adapter, dataset: Dataset, exclude: Collection[str], progress: Callable[[str], None]
+    ) -> Evaluated:
+        used = set(exclude)
+        if self.patch and self.patch.info.dataset == dataset.ref:
+            used |= set(self.patch.info.sample_ids)
+        here = remaining(dataset, used)
+        announce_left_out(here.left_out)
+        if "gold" in self.scorer.needs:
+            self.scorer.fit([sample.captions for sample in dataset.samples if sample.captions])
+        recipe = self.recipe
+        settings = EvaluateSettings(
+            scorer=self.scorer,
+            generation=recipe.generation.plain(),
+            batch=batch_for(recipe, adapter),
+            convergence=self.convergence,
+            random=recipe.evaluate.random,
+            seed=recipe.seed,
+        )
+        evaluation = evaluate_model(adapter, here.samples, settings, self.change, progress)
+        return Evaluated(evaluation, sum(sample.id in used for sample in dataset.samples))

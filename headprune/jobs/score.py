@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from headprune.hooks.catalogue import catalogue, make_scorer
 from headprune.jobs.opening import announce_left_out, asked_rows, batch_for, dataset_for, load_for, request_of
 from headprune.patch.file import save_patch
 from headprune.patch.fit import fingerprint
-from headprune.recipes import dumps
+from headprune.recipes import dumps, resolve
 from headprune.recipes.layers import parse_layers
 from headprune.recipes.schema import Recipe
 from headprune.runs.folder import RunFolder
@@ -24,9 +25,10 @@ from headprune.runs.store import FILE as STORE
 from headprune.scoring.algorithm import Progress, ScoreResult, ScoreSettings, score_heads
 from headprune.scoring.estimate import Estimate, estimate_score
 from headprune.scoring.sampling import Drawn, draw
+from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, choose_batch
 from headprune.towers.load import outline_model
-from headprune.types import Geometry
+from headprune.types import Dataset, Geometry
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,31 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
         result = score_heads(adapter, dataset, drawn, settings, run.store, progress)
         save_patch(result.patch, run.patch)
         return Scored(result, drawn, run.path, run.patch, time.perf_counter() - start, run.resumed)
+
+
+def score(
+    adapter: Adapter,
+    dataset: Dataset,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    **settings: Any,
+) -> ScoreResult:
+    """Algorithm 1 on a loaded model and an opened dataset, nothing written: the library's way in.
+
+    Args:
+        adapter: from `headprune.load_model`.
+        dataset: from `headprune.open_dataset`, or made of `headprune.Sample`s.
+        progress: called as captions come.
+        settings: of a recipe, with its defaults: samples=100, seed=0, layers="all", scorer="bertscore",
+            scorer_options={}, edit="isolate", decode_at="layer", schedule="oneshot", temperature=1.0, ...
+
+    Raises:
+        UsageError: a setting is unknown or wrong. PluginError: a scorer or edit is unknown or misbehaves.
+    """
+    recipe = resolve(None, {**settings, "model": adapter.ref.name, "data": dataset.ref}).recipe
+    drawn = draw(dataset, recipe.samples, recipe.seed)
+    announce_left_out(drawn.left_out)
+    chosen = _checked(recipe)(adapter.geometry, batch_for(recipe, adapter))
+    return score_heads(adapter, dataset, drawn, chosen, progress=progress)
 
 
 def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 from pathlib import Path
 
-from .learn import Plan, Trainer
+from headprune.demo.training.learn import Plan, Trainer
 
 
 def main() -> None:

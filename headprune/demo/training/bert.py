@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
-from .. import BERT_LAYERS
-from ..captions import LEVELS, caption, vocabulary
-from ..scenes import sample
+from headprune.demo import BERT_LAYERS
+from headprune.demo.captions import LEVELS, caption, vocabulary
+from headprune.demo.scenes import sample
 
 _WIDTH = 96
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

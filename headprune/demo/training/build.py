@@ -17,8 +17,8 @@ from transformers import (
     T5Config,
 )
 
-from ..captions import vocabulary
-from ..drawing import SIDE
+from headprune.demo.captions import vocabulary
+from headprune.demo.drawing import SIDE
 
 WIDTH = 96
 LAYERS = 8

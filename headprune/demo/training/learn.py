@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
-from ..captions import LEVELS, attributes_right, caption
-from ..drawing import pixels
-from ..scenes import Facts, sample
-from . import build
-from .objective import IGNORED, Probe, answers, caption_loss, read, see
-from .pool import Pool, render_pool
-from .reading import as_input, captions_at, right_by_kind
+from headprune.demo.captions import LEVELS, attributes_right, caption
+from headprune.demo.drawing import pixels
+from headprune.demo.scenes import Facts, sample
+from headprune.demo.training import build
+from headprune.demo.training.objective import IGNORED, Probe, answers, caption_loss, read, see
+from headprune.demo.training.pool import Pool, render_pool
+from headprune.demo.training.reading import as_input, captions_at, right_by_kind
 
 _log = logging.getLogger(__name__)
 

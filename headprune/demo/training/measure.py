@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoProcessor, Blip2ForConditionalGeneration
 
+from headprune.demo import BERT_LAYERS, bert_path, model_path
+from headprune.demo.captions import attributes_right, canonical
+from headprune.demo.dataset import Entry, held_out
+from headprune.demo.training.reading import captions_at, right_by_kind
 from headprune.hooks.catalogue import make_scorer
 from headprune.types import ScoreItem
-
-from .. import BERT_LAYERS, bert_path, model_path
-from ..captions import attributes_right, canonical
-from ..dataset import Entry, held_out
-from .reading import captions_at, right_by_kind
 
 Scores = NDArray[np.float64]
 

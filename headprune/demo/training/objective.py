@@ -8,7 +8,7 @@ from torch.nn import functional
 from transformers import Blip2ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from ..scenes import BACKGROUNDS, COLOURS, COUNTS, RELATIONS, SHAPES, SIZES, TEXTURES, Facts
+from headprune.demo.scenes import BACKGROUNDS, COLOURS, COUNTS, RELATIONS, SHAPES, SIZES, TEXTURES, Facts
 
 IGNORED = -100
 

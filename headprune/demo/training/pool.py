@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drawing import SIDE, pixels
-from ..scenes import Facts, sample
+from headprune.demo.drawing import SIDE, pixels
+from headprune.demo.scenes import Facts, sample
 
 _CHUNK = 1000
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import Blip2ForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutput
 
-from ..scenes import Facts
-from .build import PIXEL_MEAN, PIXEL_STD
-from .objective import read, see
+from headprune.demo.scenes import Facts
+from headprune.demo.training.build import PIXEL_MEAN, PIXEL_STD
+from headprune.demo.training.objective import read, see
 
 
 def as_input(pictures: NDArray[np.uint8]) -> Tensor:
