@@ -63,7 +63,7 @@ def test_cuda_without_cuda(make: Make) -> None:
 
 
 def test_missing_folder(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no model folder .*gone"):
+    with pytest.raises(ModelError, match=r"no model folder .*gone"):
         make(model_type=str(tmp_path / "gone"))
 
 
