@@ -5,7 +5,8 @@ VENV ?= .venv
 PYTHON ?= python3
 RUN ?= demo-run
 BIN := $(VENV)/bin
-
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+SOURCES := pyproject.toml $(shell find headprune plugins -type f -not -name '*.pyc')
 
 .PHONY: demo test check format build clean
 
@@ -16,7 +17,7 @@ demo: $(VENV)/.installed
 	$(BIN)/headprune evaluate demo --data demo --patch $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --convergence
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -37,17 +38,18 @@ clean:
 # torch goes in by itself and first: pulled in by another package it may bring gigabytes of CUDA to a CPU machine.
 $(VENV)/.torch: constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install "$$(grep '^torch==' constraints.txt)"
 	touch $@
 
-$(VENV)/.installed: $(VENV)/.torch pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+$(VENV)/.installed: $(VENV)/.torch $(SOURCES)
+	rm -rf build
+	$(PIP) install --constraint constraints.txt .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	$(PIP) install --constraint constraints.txt --editable ".[test]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(PIP) install --constraint constraints.txt --editable ".[dev]"
 	touch $@

@@ -44,18 +44,18 @@ class Output:
     def wrote(self, what: str, path: object) -> None:
         """Say what was written; on stderr, so that stdout holds results only."""
         if not self.quiet:
-            self.stderr.print(f"wrote {what}: {escape(str(path))}", soft_wrap=True)
+            self.stderr.print(f"wrote {what}: {shown(str(path))}", soft_wrap=True)
 
     def note(self, message: str) -> None:
         """Something the user should know."""
         if not self.quiet:
-            self.stderr.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
+            self.stderr.print(f"[yellow]note:[/] {shown(message)}", soft_wrap=True)
 
     def error(self, message: str, hint: str) -> None:
         """What went wrong, and what to do next."""
-        self.stderr.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+        self.stderr.print(f"[bold red]error:[/] {shown(message)}", soft_wrap=True)
         if hint:
-            self.stderr.print(f"  [dim]next:[/] {escape(hint)}", soft_wrap=True)
+            self.stderr.print(f"  [dim]next:[/] {shown(hint)}", soft_wrap=True)
 
 
 @contextmanager
@@ -129,5 +129,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], lef
     for index, column in enumerate(columns):
         made.add_column(escape(column), justify="left" if index < left else "right", overflow="fold")
     for row in rows:
-        made.add_row(*map(escape, row))
+        made.add_row(*map(shown, row))
     return made
+
+
+def shown(text: str) -> str:
+    """Text that someone else wrote, made safe for a terminal: no markup, no control characters."""
+    return escape("".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text))
