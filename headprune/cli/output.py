@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
     """Run a command: notices become notes, errors become a line, a hint and an exit code.
 
     Raises:
-        typer.Exit: on any error but with --debug, which lets it through with its traceback.
+        typer.Exit: on any error; --debug shows its traceback first.
     """
     output = Output(as_json, quiet)
     _calm_libraries(quiet)
@@ -91,7 +92,7 @@ def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
 
 def _end(error: BaseException, code: ExitCode, debug: bool) -> None:
     if debug:
-        raise error
+        traceback.print_exception(error)
     raise typer.Exit(int(code)) from None
 
 

@@ -13,21 +13,24 @@ from headprune.cli.output import table
 
 if TYPE_CHECKING:
     from headprune.evaluation.table1 import Evaluation, Side
-    from headprune.patch.patch import Patch
+    from headprune.patch.patch import Array, Patch
     from headprune.scoring.algorithm import ScoreResult
     from headprune.scoring.estimate import Estimate
     from headprune.types import Geometry, Interval
 
-# Beside its number a head gets a colour: what it is multiplied by, from silent to twice as loud.
-_SHADES = ((0.9, "red"), (0.98, "yellow"), (1.02, "default"), (1.1, "green"), (np.inf, "bold green"))
+# A head that stands out from its layer, by how many standard deviations, gets a colour.
+_SHADES = ((-1.5, "bold red"), (-0.75, "yellow"), (0.75, "default"), (1.5, "green"), (np.inf, "bold green"))
 
 
 def head_table(result: ScoreResult) -> RenderableType:
-    """Layers by heads of a finished score, with the widest interval of each layer."""
-    low, high = result.alpha_limits
-    heads = result.patch.info.model.heads
-    spread = heads * (high - low).max(axis=1)
-    return _heads(result.patch, {layer: f"{50 * spread[row]:.0f}" for row, layer in enumerate(result.layers)})
+    """Importance of each head of a finished score, layers by heads, with the widest interval of each layer."""
+    info = result.patch.info
+    low, high = result.importance_limits
+    half = (high - low).max(axis=1) / 2
+    margins = {layer: f"{100 * half[row]:.0f}" for row, layer in enumerate(result.layers)}
+    how = f"{info.edit['name']}, {info.scorer['name']}, {len(info.sample_ids)} samples"
+    title = f"importance of each head in percent ({how})"
+    return _heads(title, result.patch.importance, list(result.layers), margins)
 
 
 def patch_table(patch: Patch) -> RenderableType:
@@ -48,37 +51,30 @@ def patch_table(patch: Patch) -> RenderableType:
     ]
     if info.parents:
         facts.append(("composed of", ", ".join(parent[:16] for parent in info.parents)))
-    return Group(table("", ("", ""), facts, left=2), _heads(patch, {}))
+    scales = _heads("what each head is multiplied by, in percent", patch.scale, patch.scored, {})
+    return Group(table("", ("", ""), facts, left=2), scales)
 
 
-def _heads(patch: Patch, margins: dict[int, str]) -> Table:
-    made = Table(
-        title="what each head is multiplied by, in percent",
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        box=None,
-        pad_edge=False,
-        collapse_padding=True,
-        header_style="dim",
-    )
+def _heads(title: str, values: Array, layers: list[int], margins: dict[int, str]) -> RenderableType:
+    """Values [L, H] in percent, a row a layer; heads that stand out from their layer are coloured."""
+    made = Table(box=None, pad_edge=False, collapse_padding=True, header_style="dim")
     made.add_column("layer", justify="right", style="dim")
-    for head in range(patch.info.model.heads):
+    for head in range(values.shape[1]):
         made.add_column(str(head), justify="right")
     if margins:
         made.add_column("±", justify="right", style="dim")
-    for layer in patch.scored:
-        cells = [_shaded(float(value)) for value in patch.scale[layer]]
+    for layer in layers:
+        row = values[layer].astype(np.float64)
+        spread = row.std() or 1.0
+        cells = [Text(f"{100 * value:.0f}", style=_shade((value - row.mean()) / spread)) for value in row]
         made.add_row(str(layer), *cells, *([margins[layer]] if margins else []))
-    made.caption = "layers and heads are 0-based" + (
-        "; ±95%: widest bootstrap half-interval of the layer" if margins else ""
-    )
-    made.caption_justify = "left"
-    return made
+    legend = "layers and heads are 0-based" + ("; ±: widest 95 % bootstrap half-interval" if margins else "")
+    # Lines of their own: a table's title and caption would be folded to its width.
+    return Group(Text(title, style="bold"), made, Text(legend, style="dim"))
 
 
-def _shaded(value: float) -> Text:
-    return Text(f"{100 * value:.0f}", style=next(style for limit, style in _SHADES if value < limit))
+def _shade(deviations: float) -> str:
+    return next(style for limit, style in _SHADES if deviations < limit)
 
 
 def estimate_table(geometry: Geometry, estimate: Estimate, samples: int, available: int) -> Table:

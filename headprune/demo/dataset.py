@@ -12,7 +12,7 @@ from headprune.demo.scenes import Scene, sample
 if TYPE_CHECKING:
     from PIL import Image
 
-HELD_OUT = 400
+HELD_OUT = 600
 """The size of the picture set: the first 100 are meant for scoring heads, the rest for evaluation."""
 
 REFERENCES = 5

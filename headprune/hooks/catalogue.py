@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +11,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from headprune.errors import PluginError
+from headprune.errors import HeadpruneError, PluginError
 from headprune.hooks.kinds import DatasetReader, Scorer
 from headprune.hooks.local import is_local, load_local
 from headprune.hooks.manager import Plugin, installed_plugins
@@ -66,7 +67,7 @@ class Catalogue:
         try:
             return getattr(import_module(module), attribute)
         # Whatever the import raises is the plugin's fault, and is said to be.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{kind} {name!r} cannot be imported from {spec.target}: {type(error).__name__}: {error}"
             raise PluginError(reason, "this is a fault of that plugin; --debug shows its traceback") from error
 
@@ -108,18 +109,26 @@ def make_scorer(name: str, options: dict[str, Any]) -> Scorer:
     Raises:
         PluginError: unknown, broken, or not a Scorer. UsageError: an option is wrong.
     """
-    made: Scorer = _subclass("scorer", name, Scorer).configured(options)
+    made: Scorer = make("scorer", name, Scorer, options)
     return made
 
 
 def make_reader(name: str, options: dict[str, Any]) -> DatasetReader:
     """A dataset reader by name, set up with raw options. Raises as `make_scorer` does."""
-    made: DatasetReader = _subclass("dataset", name, DatasetReader).configured(options)
+    made: DatasetReader = make("dataset", name, DatasetReader, options)
     return made
 
 
-def _subclass(kind: str, name: str, base: type[Any]) -> Any:
-    target = catalogue().load(kind, name)
-    if not (isinstance(target, type) and issubclass(target, base)):
+def make(kind: str, name: str, base: type[Any], options: dict[str, Any]) -> Any:
+    """What `name` names, which must be a subclass of `base`, set up with raw options. Raises as `make_scorer` does."""
+    target: Any = catalogue().load(kind, name)
+    if not (inspect.isclass(target) and issubclass(target, base)):
         raise PluginError(f"{kind} {name!r} is no subclass of headprune.{base.__name__}", "README shows a scorer")
-    return target
+    try:
+        return target.configured(options)
+    except HeadpruneError:
+        raise
+    # Making it runs the plugin's own code; a method that it lacks shows here as well.
+    except Exception as error:
+        reason = f"{kind} {name!r} cannot be made: {type(error).__name__}: {error}"
+        raise PluginError(reason, "this is a fault of that plugin; --debug shows its traceback") from error

@@ -55,7 +55,10 @@ class Scorer(Configurable, ABC):
     higher_is_better: ClassVar[bool] = True
 
     def fit(self, gold: Sequence[Sequence[str]]) -> None:
-        """See the gold captions of the whole dataset once, before the first `score` (document frequencies and such)."""
+        """See the gold captions of the whole dataset once, before the first `score` (document frequencies and such).
+
+        A second `fit` replaces the first.
+        """
 
     @abstractmethod
     def score(self, batch: Sequence[ScoreItem]) -> list[float]:

@@ -39,8 +39,8 @@ def load_local(name: str) -> Any:
         module = sys.modules[module_name] = module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        # The file is the user's: any error of it is reported with its line.
-        except Exception as error:
+        # The file is the user's: any error of it is reported with its line, an attempt to end the process too.
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             raise PluginError(
                 f"{path.name}{_line_of(error, path)}: {type(error).__name__}: {error}", "mend the file"

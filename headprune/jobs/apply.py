@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from headprune.errors import UsageError
 from headprune.evaluation.table1 import Change
+from headprune.files import refuse_unless_free
 from headprune.jobs.opening import load_for
 from headprune.patch.export import export_folded
 from headprune.patch.file import load_patch
@@ -45,6 +47,11 @@ def perform_apply(recipe: Recipe, patch_path: Path, out: Path, allow_other_weigh
     Raises:
         PatchError: unreadable, or for another model. UsageError: `out` is not empty, or the rule makes no sense.
     """
+    if recipe.apply.how != "fold":
+        raise UsageError(
+            f"--how {recipe.apply.how} is not there yet", "use --how fold: sizes stay, pruned heads fall silent"
+        )
+    refuse_unless_free(out)
     patch = load_patch(patch_path)
     change = choose_change(patch, recipe.apply.scale, recipe.apply.prune)
     adapter = load_for(recipe)

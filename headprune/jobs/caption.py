@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -19,6 +20,8 @@ from headprune.recipes.layers import parse_layers
 from headprune.recipes.schema import Recipe
 from headprune.types import Geometry, Sample
 
+_HEAD = re.compile(r"(?P<layer>-?[0-9]{1,6})\.(?P<head>[0-9]{1,6})")
+
 
 def perform_captions(
     recipe: Recipe,
@@ -31,8 +34,10 @@ def perform_captions(
     """Captions of picture files: of the whole model, of layer `layer`'s output, or of head `head` ("L.H") alone.
 
     Raises:
-        DataError: a picture is not there or cannot be read. UsageError: no such layer or head.
+        DataError: a picture is not there or cannot be read. UsageError: no such layer or head, or both were given.
     """
+    if layer is not None and head is not None:
+        raise UsageError("--layer and --head were both given", "--head L.H names its layer: leave --layer out")
     samples = [_picture_sample(path) for path in images]
     patch = load_patch(patch_path) if patch_path else None
     s = choose_change(patch, recipe.apply.scale, recipe.apply.prune).coefficients if patch else None
@@ -49,11 +54,11 @@ def perform_captions(
 
 
 def _head(text: str, geometry: Geometry) -> tuple[int, int]:
-    layer, _, head = text.partition(".")
-    if not head.isdigit() or int(head) >= geometry.heads:
+    found = _HEAD.fullmatch(text)
+    if found is None or int(found["head"]) >= geometry.heads:
         raise UsageError(f"--head {text!r} names no head", f"L.H, 0-based: H from 0 to {geometry.heads - 1}")
-    (at,) = parse_layers(layer, geometry.layers)
-    return at, int(head)
+    (at,) = parse_layers(found["layer"], geometry.layers)
+    return at, int(found["head"])
 
 
 def _picture_sample(path: Path) -> Sample:

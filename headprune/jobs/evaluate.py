@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headprune.errors import notice
 from headprune.evaluation.table1 import Convergence, EvaluateSettings, Evaluation, evaluate_model
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.apply import choose_change
@@ -103,6 +104,8 @@ class _Job:
         used = set(exclude)
         if self.patch and self.patch.info.dataset == dataset.ref:
             used |= set(self.patch.info.sample_ids)
+        elif self.patch:
+            self._doubt(dataset, set(self.patch.info.sample_ids) - used)
         here = remaining(dataset, used)
         announce_left_out(here.left_out)
         if "gold" in self.scorer.needs:
@@ -118,3 +121,12 @@ class _Job:
         )
         evaluation = evaluate_model(adapter, here.samples, settings, self.change, progress)
         return Evaluated(evaluation, sum(sample.id in used for sample in dataset.samples))
+
+    def _doubt(self, dataset: Dataset, scored: set[str]) -> None:
+        """Say so when data of another name has samples called as those that the patch was scored on."""
+        shared = sum(sample.id in scored for sample in dataset.samples)
+        if self.patch and shared:
+            notice(
+                f"the patch was scored on {self.patch.info.dataset}, not on {dataset.ref}, but {shared} of its samples "
+                "have a namesake here, which is evaluated; --exclude RUN leaves them out"
+            )

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from headprune.edits.edit import Edit
-from headprune.errors import PluginError, UsageError
+from headprune.errors import UsageError
 from headprune.files import refuse_unless_free
-from headprune.hooks.catalogue import catalogue, make_scorer
+from headprune.hooks.catalogue import make, make_scorer
 from headprune.jobs.opening import announce_left_out, asked_rows, batch_for, dataset_for, load_for, request_of
 from headprune.patch.file import save_patch
 from headprune.patch.fit import fingerprint
@@ -120,10 +120,7 @@ def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
 def _checked(recipe: Recipe) -> Callable[[Geometry, Batch], ScoreSettings]:
     """Plugins of the recipe, made before anything is loaded: a mistyped name costs no waiting."""
     scorer = make_scorer(recipe.scorer, dict(recipe.scorer_options))
-    edit_class = catalogue().load("edit", recipe.edit)
-    if not (isinstance(edit_class, type) and issubclass(edit_class, Edit)):
-        raise PluginError(f"edit {recipe.edit!r} is no subclass of headprune.Edit", "headprune plugins list")
-    edit = edit_class.configured(dict(recipe.edit_options))
+    edit: Edit = make("edit", recipe.edit, Edit, dict(recipe.edit_options))
 
     def settings(geometry: Geometry, batch: Batch) -> ScoreSettings:
         return ScoreSettings(

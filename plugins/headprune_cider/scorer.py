@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from headprune import ScoreItem, Scorer, Settings, UsageError
+from headprune import Notice, ScoreItem, Scorer, Settings, UsageError
 from headprune_cider import ptb
 from headprune_cider.frequencies import DocumentFrequencies, Tokens
 from headprune_cider.ptb_java import JavaTokenizer
@@ -17,7 +17,7 @@ FEW_DOCUMENTS = 500
 _REMEMBERED = 200_000  # tokenized captions, some 100 MB
 
 
-class FewDocumentsWarning(UserWarning):
+class FewDocumentsWarning(Notice):
     """The document frequencies come from so few images that CIDEr is inflated."""
 
 

@@ -15,7 +15,7 @@ SCALE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """A caption's tf-idf weights: per n-gram order a dict and its norm; `length` is the number of its bigrams."""
+    """A caption's tf-idf weights: per n-gram order a dict and its norm; `length` in tokens."""
 
     weights: tuple[dict[Tokens, float], ...]
     norms: tuple[float, ...]
@@ -45,7 +45,7 @@ class CiderD:
         for gram, count in Counter(ngrams(tokens)).items():
             weights[len(gram) - 1][gram] = count * self.frequencies.idf(gram)
         norms = tuple(math.sqrt(sum(weight * weight for weight in order.values())) for order in weights)
-        return Vector(weights, norms, max(0, len(tokens) - 1))
+        return Vector(weights, norms, len(tokens))
 
 
 def _similarity(caption: Vector, reference: Vector) -> float:

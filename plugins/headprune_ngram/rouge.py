@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
-from headprune import ScoreItem, Scorer, Settings, UsageError
+from headprune import Notice, ScoreItem, Scorer, Settings, UsageError
 from headprune_ngram.gold import gold_of
 
 _WORD = re.compile(r"\w+")
 
 
-class NoWordsWarning(UserWarning):
+class NoWordsWarning(Notice):
     """A gold caption holds no word that the tokenizer knows, so nothing can match it."""
 
 

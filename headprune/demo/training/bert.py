@@ -13,12 +13,13 @@ from transformers import BertConfig, BertForMaskedLM, BertModel, BertTokenizer
 
 from headprune.demo import BERT_LAYERS
 from headprune.demo.captions import LEVELS, caption, vocabulary
-from headprune.demo.scenes import sample
+from headprune.demo.scenes import Facts, sample
 
 _WIDTH = 96
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _LENGTH = 36
 _MASKED = 0.25
+_SCENES = 20_000
 
 _log = logging.getLogger(__name__)
 
@@ -57,10 +58,15 @@ def train(out: Path, steps: int, batch: int, rate: float, seed: int) -> None:
     noise = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+    scenes = [sample("train", number).facts for number in range(_SCENES)]
     total = 0.0
     for step in range(1, steps + 1):
         tokens = words(
-            *_texts(batch, luck), padding="max_length", max_length=_LENGTH, truncation=True, return_tensors="pt"
+            *_texts(luck.choices(scenes, k=batch), luck),
+            padding="max_length",
+            max_length=_LENGTH,
+            truncation=True,
+            return_tensors="pt",
         )
         inputs, labels = _mask(tokens["input_ids"], words, noise)
         loss = model(**{**tokens, "input_ids": inputs}, labels=labels).loss
@@ -79,12 +85,11 @@ def train(out: Path, steps: int, batch: int, rate: float, seed: int) -> None:
     words.save_pretrained(out)
 
 
-def _texts(batch: int, luck: Random) -> tuple[list[str], list[str]]:
-    """Captions of random training scenes: first segments, and second ones (empty for half of them)."""
+def _texts(scenes: list[Facts], luck: Random) -> tuple[list[str], list[str]]:
+    """Captions of the scenes: first segments, and second ones (empty for half of them)."""
     firsts, seconds = [], []
     levels, shares = list(LEVELS), list(LEVELS.values())
-    for _ in range(batch):
-        facts = sample("train", luck.randrange(100_000)).facts
+    for facts in scenes:
         first, second = (caption(facts, level, luck) for level in luck.choices(levels, shares, k=2))
         firsts.append(first)
         seconds.append(second if luck.random() < 0.5 else "")
@@ -104,7 +109,7 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=11)

@@ -120,6 +120,23 @@ def test_long_captions_are_cut_to_what_fits(model: str, fits: int, request: pyte
     assert len(encoded.embeddings) == fits
 
 
+def test_what_shares_a_pass_does_not_depend_on_order(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[list[list[int]]] = []
+
+    def seen(model: object, ids: torch.Tensor, **rest: object) -> torch.Tensor:
+        passes.append(ids.tolist())
+        return torch.ones(*ids.shape, 4)
+
+    monkeypatch.setattr("headprune_bertscore.encoder.bert_encode", seen)
+    encoder = Encoder(str(tiny_bert), read_config(str(tiny_bert), 2), 2, CPU, 2)
+    sentences = ["a dog", "soup", "red bus", "a dog runs", "a beach", "wet sand", "soup"]
+    encoder.encode(sentences)
+    encoder.encode(sentences[::-1])
+    assert len(passes) == 8
+    assert passes[:4] == passes[4:]
+    assert all(len({len(row) for row in one}) == 1 for one in passes)
+
+
 def test_describe_does_not_depend_on_where_the_model_lies(make: Make, tiny_bert: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_bert, tmp_path / "elsewhere" / tiny_bert.name)
     (copy / "README.md").write_text("not part of the model")

@@ -1,0 +1,56 @@
+"""headprune plugins list: what is there, and what is broken."""
+
+from __future__ import annotations
+
+import pytest
+
+from headprune.hooks.catalogue import catalogue
+
+
+@pytest.fixture
+def broken(place, monkeypatch):
+    """An installed plugin that does not import, and one whose scorer lacks a package."""
+    for name, source in {
+        "headprune_mended": "import no_such_module",
+        "headprune_needy": "import headprune\n@headprune.hookimpl\ndef headprune_scorers():\n"
+        "    return [headprune.ScorerSpec('needy', 'x:Y', 'judges', ('no-such-package>=2',))]",
+    }.items():
+        (place / f"{name}.py").write_text(source)
+        record = place / f"{name}-0.1.dist-info"
+        record.mkdir()
+        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+        (record / "entry_points.txt").write_text(f"[headprune]\n{name} = {name}\n")
+    monkeypatch.syspath_prepend(place.folder)
+    catalogue.cache_clear()
+    yield place
+    catalogue.cache_clear()
+
+
+def test_the_document(place):
+    document = place.document("plugins", "list")
+    assert document.keys() == {"offers", "broken"} and document["broken"] == []
+    kinds = [entry["kind"] for entry in document["offers"]]
+    assert kinds == sorted(kinds, key=["scorer", "edit", "adapter", "dataset"].index)
+    (cider,) = (entry for entry in document["offers"] if entry["name"] == "cider")
+    assert (cider["kind"], cider["plugin"], cider["needs"]) == ("scorer", "cider", [])
+    assert cider["package"].startswith("headprune ") and cider["summary"]
+    assert {"isolate", "transformers", "imagefolder"} <= {entry["name"] for entry in document["offers"]}
+
+
+def test_a_broken_plugin_is_listed_with_its_reason_and_the_rest_works(broken):
+    document = broken.document("plugins", "list")
+    reason = "ModuleNotFoundError: No module named 'no_such_module'"
+    assert document["broken"] == [{"plugin": "headprune_mended", "package": "headprune_mended", "reason": reason}]
+    (needy,) = (entry for entry in document["offers"] if entry["name"] == "needy")
+    assert needy["needs"] == ["no-such-package>=2"]
+    table = broken.run("plugins", "list")
+    text = " ".join(table.stdout.split())
+    assert (table.exit_code, table.stderr) == (0, "")
+    assert "broken: ModuleNotFoundError" in text and "needs no-such-package>=2 - judges" in text
+
+
+def test_naming_a_broken_plugin_is_refused(broken, score):
+    words = (*score, "--samples", 2, "--out", "run", "--scorer")
+    assert "plugin 'headprune_mended' is broken: Module" in broken.refuses(3, *words, "headprune_mended")
+    assert "pip install 'no-such-package>=2'" in broken.refuses(3, *words, "needy")
+    assert broken.run(*words, "./overlap.py:Overlap").exit_code == 0

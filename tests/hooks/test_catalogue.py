@@ -1,0 +1,64 @@
+"""What is installed, and what is said of a name that is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from headprune.errors import ExitCode, PluginError
+from headprune.hooks.catalogue import KINDS, Catalogue, catalogue
+from headprune.hooks.manager import Plugin
+
+SHIPPED = {
+    "scorer": {"bertscore", "bleu", "cider", "rouge"},
+    "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"},
+    "adapter": {"transformers"},
+    "dataset": {"coco", "demo", "hub", "imagefolder", "whoops"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_shipped_is_there_sorted(kind: str):
+    names = catalogue().names(kind)
+    assert set(names) >= SHIPPED[kind]
+    assert names == sorted(names)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in SHIPPED for name in sorted(SHIPPED[kind])])
+def test_everything_shipped_loads(kind: str, name: str):
+    loaded = catalogue().load(kind, name)
+    assert loaded.__doc__
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "meant"),
+    [
+        ("scorer", "cidre", "cider"),
+        ("edit", "isolat", "isolate"),
+        ("dataset", "woops", "whoops"),
+        ("adapter", "transformer", "transformers"),
+    ],
+)
+def test_a_name_that_comes_close_is_suggested(kind: str, typed: str, meant: str):
+    with pytest.raises(PluginError, match=f"no {kind} called '{typed}'") as caught:
+        catalogue().load(kind, typed)
+    assert f"did you mean '{meant}'?" in caught.value.hint
+    assert all(name in caught.value.hint for name in SHIPPED[kind])
+    assert caught.value.exit_code == ExitCode.PLUGIN
+
+
+def test_a_name_far_from_all_is_not_guessed():
+    with pytest.raises(PluginError) as caught:
+        catalogue().load("scorer", "zzzz")
+    assert "did you mean" not in caught.value.hint
+    assert "cider" in caught.value.hint
+
+
+def test_a_name_of_another_kind_is_unknown_here():
+    with pytest.raises(PluginError, match="no edit called 'cider'"):
+        catalogue().find("edit", "cider")
+
+
+def test_nothing_installed_is_said():
+    with pytest.raises(PluginError) as caught:
+        Catalogue([Plugin("empty", "p", "1")]).find("scorer", "cider")
+    assert caught.value.hint == "installed: none"

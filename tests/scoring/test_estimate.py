@@ -1,0 +1,87 @@
+"""What a dry run promises, against what a run then does, counted at the model itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from headprune import Generation, Outline
+from headprune.hooks.catalogue import catalogue
+from headprune.scoring.algorithm import ScoreSettings, score_heads
+from headprune.scoring.estimate import estimate_score
+from headprune.scoring.sampling import draw
+from headprune.towers.batches import Batch
+from headprune.towers.load import outline_model
+from headprune.types import DecodePoint, Geometry, Schedule
+from tests.support.samples import Overlap, dataset
+
+OUTLINE = Outline(Geometry(10, 16, 1408, 88, True), 257, 1000, 400, 2, 5000)
+
+
+def estimated(layers, samples=100, point=DecodePoint.LAYER, schedule=Schedule.ONESHOT, means=False, batch=None):
+    return estimate_score(OUTLINE, layers, samples, point, schedule, batch or Batch(32, 2), means)
+
+
+def test_by_hand():
+    found = estimated((7, 8, 9))
+    assert (found.tower_passes, found.layer_replays, found.decodes) == (100, 100 * 16 * 3, 100 * (16 * 3 + 3))
+    assert (found.weight_bytes, found.download_bytes) == (2000, 5000)
+    last = estimated((7, 8, 9), point=DecodePoint.LAST)
+    # Layer 7 runs itself and two more, layer 8 itself and one, layer 9 itself.
+    assert (last.layer_replays, last.decodes) == (100 * 16 * (3 + 2 + 1), 100 * (16 * 3 + 1))
+    sequential = estimated((7, 8, 9), schedule=Schedule.SEQUENTIAL)
+    assert (sequential.tower_passes, sequential.decodes) == (400, found.decodes)
+
+
+def test_memory_grows_with_the_batch_and_the_layers():
+    small, rows, pictures, layers = (
+        estimated(layers, batch=batch).working_bytes
+        for layers, batch in (((9,), Batch(32, 2)), ((9,), Batch(64, 2)), ((9,), Batch(32, 4)), ((8, 9), Batch(32, 2)))
+    )
+    state = 257 * 1408 * 2
+    assert rows - small == 8 * 32 * state
+    assert pictures - small == 3 * 2 * state == layers - small
+
+
+@pytest.mark.parametrize("means", [False, True])
+@pytest.mark.parametrize("schedule", Schedule)
+@pytest.mark.parametrize("point", DecodePoint)
+def test_the_counts_are_those_of_the_run(tiny_folders, pictures, point, schedule, means):
+    from headprune import load_model
+
+    folder = str(tiny_folders["blip2-t5"])
+    adapter, outline = load_model(folder), outline_model(folder)
+    layers, batch = (0, 2), Batch(7, 2)
+    expected = estimate_score(outline, layers, len(pictures), point, schedule, batch, means)
+    name = "mean-ablate" if means else "ablate"
+    settings = ScoreSettings(
+        layers, catalogue().load("edit", name).configured({}), name, Overlap(), "overlap", batch,
+        decode_at=point, schedule=schedule, generation=Generation(max_new_tokens=2),
+    )  # fmt: skip
+    passes = rows = decoded = 0
+
+    def count_pass(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        nonlocal passes
+        passes += len(args[0])
+
+    def count_row(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        nonlocal rows
+        rows += len(args[0])
+
+    decode = adapter.decode
+
+    def count_words(states: torch.Tensor, generation: Generation) -> list[str]:
+        nonlocal decoded
+        decoded += len(states)
+        return decode(states, generation)
+
+    adapter.decode = count_words
+    adapter.tower.get_submodule("embeddings").register_forward_pre_hook(count_pass)
+    for site in adapter.sites:
+        site.layer.register_forward_pre_hook(count_row)
+    data = dataset(pictures)
+    result = score_heads(adapter, data, draw(data, len(pictures), 0), settings)
+    assert (expected.decodes, expected.decodes) == (decoded, result.decoded)
+    assert expected.tower_passes == passes
+    # Every layer also ran once in each pass of the tower.
+    assert expected.layer_replays == rows - passes * outline.geometry.layers
