@@ -12,7 +12,7 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from headprune.errors import HeadpruneError, PluginError
-from headprune.hooks.kinds import DatasetReader, Scorer
+from headprune.hooks.kinds import Configurable, DatasetReader, Scorer
 from headprune.hooks.local import is_local, load_local
 from headprune.hooks.manager import Plugin, installed_plugins
 from headprune.hooks.specs import AdapterSpec, DatasetSpec, EditSpec, ScorerSpec, Spec
@@ -119,7 +119,7 @@ def make_reader(name: str, options: dict[str, Any]) -> DatasetReader:
     return made
 
 
-def make(kind: str, name: str, base: type[Any], options: dict[str, Any]) -> Any:
+def make(kind: str, name: str, base: type[Configurable], options: dict[str, Any]) -> Any:
     """What `name` names, which must be a subclass of `base`, set up with raw options. Raises as `make_scorer` does."""
     target: Any = catalogue().load(kind, name)
     if not (inspect.isclass(target) and issubclass(target, base)):

@@ -52,9 +52,9 @@ def test_the_folder_is_the_patched_model(scored, folded, pictures):
         torch.testing.assert_close(again.sites[layer].output.bias, base.sites[layer].output.bias, atol=0, rtol=0)
     pixels = base.prepare(pictures)
     with applied(base, patch.coefficients("mean-one", pruned)):
-        said = slow.vanilla_captions(base, pixels, Generation())
-    assert slow.vanilla_captions(again, pixels, Generation()) == said
-    assert slow.vanilla_captions(base, pixels, Generation()) != said
+        said = slow.vanilla_captions(base, pixels, Generation(max_new_tokens=8))
+    assert slow.vanilla_captions(again, pixels, Generation(max_new_tokens=8)) == said
+    assert slow.vanilla_captions(base, pixels, Generation(max_new_tokens=8)) != said
 
 
 def test_the_folder_is_a_model_again(scored, folded, score):

@@ -72,7 +72,7 @@ def test_the_same_command_gives_the_same_bytes(scored, tmp_path: Path):
     assert (tmp_path / "again/patch.safetensors").read_bytes() == (folder / "patch.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("size", [1, 7])
+@pytest.mark.parametrize("size", [3])
 def test_another_batch_size_gives_the_same_captions_and_coefficients(scored, tmp_path: Path, size: int):
     folder, _ = scored
     run(*SCORE, "--out", tmp_path / "again", "--batch-size", size)

@@ -41,7 +41,7 @@ def test_diff(place):
     assert sizes == sorted(sizes, reverse=True) and sizes[-1] > 0
     assert document["scale_difference"][1] == [None] * 4
     np.testing.assert_allclose(document["scale_difference"][0], b.scale[0] - a.scale[0], rtol=1e-6)
-    # Layer 2 turned around ranks the other way; layer 0 by hand, with a tie: 0 3 1.5 1.5 against 1.5 1.5 3 0, no correlation.
+    # By hand: layer 2 turned around ranks the other way; layer 0 has 0 3 1.5 1.5 against 1.5 1.5 3 0, unrelated.
     assert document["rank_correlation"] == pytest.approx(np.mean([0, -1]))
 
 

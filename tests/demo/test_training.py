@@ -78,7 +78,7 @@ def test_the_pool_does_not_depend_on_the_workers() -> None:
 
 
 def test_a_run_repeats(tmp_path: Path) -> None:
-    plan = Plan(steps=3, batch=4, pool=20, early_share=0.5, save_every=3)
+    plan = Plan(steps=3, stop=3, batch=4, pool=20, early_share=0.5, save_every=3)
     for name in ("one", "other"):
         Trainer(plan, tmp_path / name).run()
     one, other = (tmp_path / name / "step-000003" / "model.safetensors" for name in ("one", "other"))

@@ -126,9 +126,9 @@ def test_coefficients_of_one_change_no_bit(model, pixels):
 
 
 def coefficients(model) -> np.ndarray:
-    """Some heads silent, some louder, no two layers alike."""
+    """Five heads of each layer silent, the others softer or louder: enough to make a trained model err."""
     s = np.random.default_rng(0).uniform(0.5, 1.5, (model.geometry.layers, model.geometry.heads)).astype(np.float32)
-    s[:, 0] = 0
+    s[:, :5] = 0
     return s
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from headprune import Generation, Outline
+from headprune import Generation, Outline, load_model
 from headprune.hooks.catalogue import catalogue
 from headprune.scoring.algorithm import ScoreSettings, score_heads
 from headprune.scoring.estimate import estimate_score
@@ -47,8 +47,6 @@ def test_memory_grows_with_the_batch_and_the_layers():
 @pytest.mark.parametrize("schedule", Schedule)
 @pytest.mark.parametrize("point", DecodePoint)
 def test_the_counts_are_those_of_the_run(tiny_folders, pictures, point, schedule, means):
-    from headprune import load_model
-
     folder = str(tiny_folders["blip2-t5"])
     adapter, outline = load_model(folder), outline_model(folder)
     layers, batch = (0, 2), Batch(7, 2)
@@ -59,29 +57,28 @@ def test_the_counts_are_those_of_the_run(tiny_folders, pictures, point, schedule
         decode_at=point, schedule=schedule, generation=Generation(max_new_tokens=2),
     )  # fmt: skip
     passes = rows = decoded = 0
+    encode, decode = adapter.encode, adapter.decode
 
-    def count_pass(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+    def count_pass(pixels: torch.Tensor) -> None:
         nonlocal passes
-        passes += len(args[0])
+        passes += len(pixels)
+        encode(pixels)
 
     def count_row(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         nonlocal rows
         rows += len(args[0])
-
-    decode = adapter.decode
 
     def count_words(states: torch.Tensor, generation: Generation) -> list[str]:
         nonlocal decoded
         decoded += len(states)
         return decode(states, generation)
 
-    adapter.decode = count_words
-    adapter.tower.get_submodule("embeddings").register_forward_pre_hook(count_pass)
+    adapter.encode, adapter.decode = count_pass, count_words
     for site in adapter.sites:
         site.layer.register_forward_pre_hook(count_row)
     data = dataset(pictures)
     result = score_heads(adapter, data, draw(data, len(pictures), 0), settings)
-    assert (expected.decodes, expected.decodes) == (decoded, result.decoded)
+    assert expected.decodes == decoded == result.decoded
     assert expected.tower_passes == passes
     # Every layer also ran once in each pass of the tower.
     assert expected.layer_replays == rows - passes * outline.geometry.layers

@@ -117,4 +117,3 @@ def test_what_remains_is_the_rest_in_its_own_order():
 def test_nothing_remains(used, broken):
     with pytest.raises(DataError, match="no sample of shelf is left"):
         remaining(data(2, broken), used)
-

@@ -32,13 +32,12 @@ _WATCHED_FROM = 10_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of one run.
+    """The settings of one run; the defaults are the bundled model's.
 
     Attributes:
-        steps: the length of the schedule; the run ends at step `stop` if that comes earlier and is not 0.
-        early_share: the share of steps read from an earlier layer l, drawn in proportion to l ** `early_power`.
-        probe_until: the share of the schedule over which the probe's weight falls to 0; 0 for no probe.
-        start: a checkpoint to go on from, with a new optimizer; empty to start anew.
+        steps: the length of the schedule, of which the run takes the first `stop` steps.
+        early_share: the share of steps read from an earlier layer l, drawn in proportion to l.
+        probe_until: the share of the schedule over which the probe's weight falls to 0.
     """
 
     steps: int = 17_500
@@ -50,12 +49,10 @@ class Plan:
     warmup: int = 500
     decay: float = 0.05
     early_share: float = 0.15
-    early_power: float = 1.0
     probe_until: float = 0.5
     seed: int = 7
     save_every: int = 2500
-    stop: int = 0
-    start: str = ""
+    stop: int = 10_000
 
 
 class Trainer:
@@ -67,8 +64,6 @@ class Trainer:
         self.luck = Random(plan.seed)  # noqa: S311  seeded on purpose, nothing is secret
         self.processor: Blip2Processor = build.processor()
         self.model: Blip2ForConditionalGeneration = build.model(self.processor.tokenizer, plan.seed)
-        if plan.start:
-            self.model = Blip2ForConditionalGeneration.from_pretrained(plan.start)
         self.model.train()
         self.probe = Probe(build.WIDTH)
         self.optimizer = _optimizer([*self.model.parameters(), *self.probe.parameters()], plan)
@@ -79,8 +74,7 @@ class Trainer:
         pool = render_pool(self.plan.pool)
         _log.info(f"rendered {len(pool.facts)} scenes; {json.dumps(asdict(self.plan))}")
         started, totals = time.monotonic(), dict.fromkeys(("full", "early", "probe"), (0.0, 0))
-        last = self.plan.stop or self.plan.steps
-        for step in range(1, last + 1):
+        for step in range(1, self.plan.stop + 1):
             for name, value in self._step(step, pool).items():
                 total, seen = totals[name]
                 totals[name] = (total + value, seen + 1)
@@ -90,7 +84,7 @@ class Trainer:
                 totals = dict.fromkeys(totals, (0.0, 0))
             if step % 1000 == 0:
                 self._watch(step)
-            if step % self.plan.save_every == 0 or step == last:
+            if step % self.plan.save_every == 0 or step == self.plan.stop:
                 self.save(self.out / f"step-{step:06d}")
 
     def _step(self, step: int, pool: Pool) -> dict[str, float]:
@@ -105,8 +99,7 @@ class Trainer:
         seen = see(self.model, pictures, depth)
         loss = caption_loss(self.model, read(self.model, seen), labels)
         said = {"full" if depth == build.LAYERS else "early": loss.item()}
-        help_until = plan.probe_until * plan.steps
-        help_weight = 1 - step / help_until if step < help_until else 0.0
+        help_weight = max(0.0, 1 - step / (plan.probe_until * plan.steps))
         if depth < build.LAYERS:
             loss = loss * depth / build.LAYERS
         elif help_weight > 0:
@@ -124,7 +117,7 @@ class Trainer:
         if self.luck.random() >= self.plan.early_share:
             return build.LAYERS
         earlier = range(1, build.LAYERS)
-        return self.luck.choices(earlier, weights=[layer**self.plan.early_power for layer in earlier])[0]
+        return self.luck.choices(earlier, weights=list(earlier))[0]
 
     def _labels(self, facts: list[Facts]) -> Tensor:
         """Captions of every picture as token ids [B * K, N], `IGNORED` where a caption has ended."""

@@ -162,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=model_path())
     parser.add_argument("--bert", type=Path, default=bert_path())
-    parser.add_argument("--scenes", type=int, default=300)
+    parser.add_argument("--scenes", type=int, default=1000, help="how many, from number 100 on (default: %(default)s)")
     parser.add_argument("--no-heads", action="store_true", help="leave out the 64 ablations")
     asked = parser.parse_args()
     entries = held_out(asked.scenes, start=_FOR_SCORING)
