@@ -78,7 +78,7 @@ def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
             output.error(error.message, error.hint)
             _end(error, error.exit_code, debug)
         except KeyboardInterrupt as error:
-            output.error("interrupted", "the same command goes on where it stopped")
+            output.error("interrupted", "give the same command again; headprune score goes on where it stopped")
             _end(error, ExitCode.INTERRUPTED, debug)
         except typer.Exit:
             raise

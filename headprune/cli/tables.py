@@ -27,7 +27,7 @@ def head_table(result: ScoreResult) -> RenderableType:
     info = result.patch.info
     low, high = result.importance_limits
     half = (high - low).max(axis=1) / 2
-    margins = {layer: f"{100 * half[row]:.0f}" for row, layer in enumerate(result.layers)}
+    margins = {layer: f"{100 * half[row]:.1f}" for row, layer in enumerate(result.layers)}
     how = f"{info.edit['name']}, {info.scorer['name']}, {len(info.sample_ids)} samples"
     title = f"importance of each head in percent ({how})"
     return _heads(title, result.patch.importance, list(result.layers), margins)
@@ -63,10 +63,12 @@ def _heads(title: str, values: Array, layers: list[int], margins: dict[int, str]
         made.add_column(str(head), justify="right")
     if margins:
         made.add_column("±", justify="right", style="dim")
+    # Small numbers all round to nothing without a decimal; large ones need no more width.
+    digits = 1 if np.abs(values[layers]).max() < 0.1 else 0
     for layer in layers:
         row = values[layer].astype(np.float64)
         spread = row.std() or 1.0
-        cells = [Text(f"{100 * value:.0f}", style=_shade((value - row.mean()) / spread)) for value in row]
+        cells = [Text(f"{100 * value:.{digits}f}", style=_shade((value - row.mean()) / spread)) for value in row]
         made.add_row(str(layer), *cells, *([margins[layer]] if margins else []))
     legend = "layers and heads are 0-based" + ("; ±: widest 95 % bootstrap half-interval" if margins else "")
     # Lines of their own: a table's title and caption would be folded to its width.

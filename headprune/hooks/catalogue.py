@@ -11,7 +11,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from headprune.errors import HeadpruneError, PluginError
+from headprune.errors import PluginError
+from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import Configurable, DatasetReader, Scorer
 from headprune.hooks.local import is_local, load_local
 from headprune.hooks.manager import Plugin, installed_plugins
@@ -124,11 +125,6 @@ def make(kind: str, name: str, base: type[Configurable], options: dict[str, Any]
     target: Any = catalogue().load(kind, name)
     if not (inspect.isclass(target) and issubclass(target, base)):
         raise PluginError(f"{kind} {name!r} is no subclass of headprune.{base.__name__}", "README shows a scorer")
-    try:
-        return target.configured(options)
-    except HeadpruneError:
-        raise
     # Making it runs the plugin's own code; a method that it lacks shows here as well.
-    except Exception as error:
-        reason = f"{kind} {name!r} cannot be made: {type(error).__name__}: {error}"
-        raise PluginError(reason, "this is a fault of that plugin; --debug shows its traceback") from error
+    with blaming(f"{kind} {name!r}"):
+        return target.configured(options)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headprune.errors import DataError
+from headprune.hooks.blame import blaming
 from headprune.hooks.catalogue import catalogue, make_reader
 from headprune.types import Dataset
 
@@ -31,4 +32,6 @@ def open_dataset(data: str, options: dict[str, Any] | None = None) -> Dataset:
             raise DataError(
                 f"data {data} is not there", f"a folder of pictures, a hub id owner/name, or one of {readers}"
             )
-    return make_reader(name, options or {}).open(rest)
+    reader = make_reader(name, options or {})
+    with blaming(f"dataset {name!r}"):
+        return reader.open(rest)

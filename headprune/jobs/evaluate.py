@@ -17,6 +17,7 @@ from headprune.patch.fit import check_fit
 from headprune.patch.patch import Patch, ScaleRule
 from headprune.recipes import resolve
 from headprune.recipes.schema import Recipe
+from headprune.scoring.importance import fit_to
 from headprune.scoring.sampling import remaining
 from headprune.towers.adapter import Adapter
 from headprune.types import Dataset
@@ -108,8 +109,7 @@ class _Job:
             self._doubt(dataset, set(self.patch.info.sample_ids) - used)
         here = remaining(dataset, used)
         announce_left_out(here.left_out)
-        if "gold" in self.scorer.needs:
-            self.scorer.fit([sample.captions for sample in dataset.samples if sample.captions])
+        fit_to(self.scorer, dataset)
         recipe = self.recipe
         settings = EvaluateSettings(
             scorer=self.scorer,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headprune.errors import PatchError, UsageError
+from headprune.errors import PatchError, UsageError, notice
 from headprune.patch.patch import Array, Patch
 
 
@@ -86,11 +86,15 @@ def _same_model(patches: Sequence[Patch]) -> None:
         raise UsageError("stacking takes two patches or more", "headprune patch stack A B --out C")
     if len({patch.info.model.fingerprint for patch in patches}) > 1:
         raise PatchError("the patches were made on different weights", "stack patches of one model")
+    if len({patch.info.dataset for patch in patches}) > 1:
+        notice("the patches were scored on different data; the stack names the first one's, so give evaluate --exclude")
 
 
 def _composed(patches: Sequence[Patch], scale: Array) -> Patch:
     """A patch with a scale only: importances of different runs do not add up to anything."""
     nothing = np.full_like(scale, np.nan)
     parents = tuple(patch.digest() for patch in patches)
-    info = patches[0].info.model_copy(update={"parents": parents})
+    # Every sample that one of them was scored on has been used; only those of one dataset can be named together.
+    ids = dict.fromkeys(id_ for patch in patches for id_ in patch.info.sample_ids)
+    info = patches[0].info.model_copy(update={"parents": parents, "sample_ids": tuple(ids)})
     return Patch(nothing, nothing, scale, np.zeros(scale.shape, np.int32), info)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from headprune.edits.edit import Edit
-from headprune.errors import UsageError
+from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import Scorer
 from headprune.patch.apply import applied
 from headprune.patch.fit import fingerprint
 from headprune.patch.patch import Array, ModelRecord, Patch, PatchInfo
 from headprune.runs.store import RunStore
-from headprune.scoring.importance import importances, softmax
+from headprune.scoring.importance import fit_to, importances, softmax
 from headprune.scoring.sampling import Drawn
 from headprune.scoring.statistics import Floats, limits
 from headprune.scoring.sweep import Captions, SweepPlan, mean_head_outputs, sweep
@@ -98,13 +98,7 @@ def score_heads(
     Raises:
         UsageError: the scorer needs gold captions that are not there. PluginError: the scorer misbehaves.
     """
-    if "gold" in settings.scorer.needs:
-        gold = [sample.captions for sample in dataset.samples if sample.captions]
-        if not gold:
-            raise UsageError(
-                f"{settings.scorer_name} needs gold captions, {dataset.ref} has none", "use --scorer bertscore"
-            )
-        settings.scorer.fit(gold)
+    fit_to(settings.scorer, dataset)
     run = _Run(adapter, drawn, settings, store, progress)
     per_sample = np.concatenate(list(run.layer_groups()), axis=1)
     return _result(adapter, dataset, drawn, settings, per_sample, run)
@@ -237,6 +231,8 @@ def _result(
     tensors["scale"][layers] = geometry.heads * alpha_of(mean)
     samples = np.zeros((geometry.layers, geometry.heads), np.int32)
     samples[layers] = len(drawn.samples)
+    with blaming(f"scorer {settings.scorer_name}"):
+        described = settings.scorer.describe()
     info = PatchInfo(
         model=ModelRecord(
             name=adapter.ref.name,
@@ -248,7 +244,7 @@ def _result(
             head_width=geometry.head_width,
             fingerprint=run.fingerprint,
         ),
-        scorer={"name": settings.scorer_name, **settings.scorer.describe()},
+        scorer={"name": settings.scorer_name, **described},
         edit=_edit_record(settings),
         comparable=settings.edit.comparable.value,
         decode_at=settings.decode_at.value,

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from headprune.edits.edit import Edit
-from headprune.errors import HeadpruneError, PluginError, UsageError
+from headprune.errors import PluginError, UsageError
+from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import Scorer
 from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import Captions
 from headprune.towers.batches import UNCHANGED
-from headprune.types import Sample, ScoreItem
+from headprune.types import Dataset, Sample, ScoreItem
 
 
 def importances(
@@ -56,6 +57,22 @@ def importances(
     return scored(scorer, unchanged).reshape(len(samples), len(layers), 1) - values
 
 
+def fit_to(scorer: Scorer, dataset: Dataset) -> None:
+    """Show a scorer that needs gold captions those of the whole dataset.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if "gold" not in scorer.needs:
+        return
+    name = type(scorer).__name__
+    gold = [sample.captions for sample in dataset.samples if sample.captions]
+    if not gold:
+        raise UsageError(f"{name} needs gold captions, {dataset.ref} has none", "use --scorer bertscore")
+    with blaming(f"scorer {name}"):
+        scorer.fit(gold)
+
+
 def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
     """Scores of `items`, [n], higher is better; checked."""
     if "gold" in scorer.needs:
@@ -66,14 +83,8 @@ def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
                 f"{name} needs gold captions; sample {lacking} has none", "use bertscore, or data with captions"
             )
     name = type(scorer).__name__
-    try:
+    with blaming(f"scorer {name}"):
         values = np.asarray(scorer.score(items), dtype=np.float64)
-    except HeadpruneError:
-        raise
-    # A scorer may raise anything; it is said whose fault it is, and the captions made so far are kept by the caller.
-    except Exception as error:
-        reason = f"scorer {name} failed: {type(error).__name__}: {error}"
-        raise PluginError(reason, "a fault of that scorer; --debug shows where") from error
     if values.shape != (len(items),):
         raise PluginError(
             f"scorer {name} returned {values.shape} scores for {len(items)} items", "one float per item, in order"

@@ -43,7 +43,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(place, score):
     finally:
         process.kill()
     assert process.returncode == 130, said
-    assert "error: interrupted" in said and "  next: the same command" in said and "Traceback" not in said
+    assert "error: interrupted" in said and "  next: give the same command again" in said and "Traceback" not in said
     assert not (place / "cut/patch.safetensors").exists()
 
     rest = place.document(*words, "--out", "cut")

@@ -187,7 +187,7 @@ def test_layers_that_are_not_there(place, layer):
         ("./overlap.py:Nothing", "overlap.py has no Nothing"),
         ("./overlap.py", "names a file but no class"),
         ("./overlap.py:Options", "no subclass of headprune.Scorer"),
-        ("./overlap.py:Mute", "scorer './overlap.py:Mute' cannot be made: TypeError"),
+        ("./overlap.py:Mute", "scorer './overlap.py:Mute' failed: TypeError"),
         ("./broken.py:Overlap", "broken.py line 2: ZeroDivisionError"),
     ],
 )

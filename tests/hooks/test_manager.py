@@ -87,7 +87,7 @@ def test_a_class_of_another_kind_is_refused(install):
 )
 def test_a_class_that_cannot_be_made_is_the_plugins_fault(install, source, reason):
     install("good", source)
-    with pytest.raises(PluginError, match=rf"scorer 'fine' cannot be made: .*{reason}") as caught:
+    with pytest.raises(PluginError, match=rf"scorer 'fine' failed: .*{reason}") as caught:
         make_scorer("fine", {})
     assert caught.value.__cause__ is not None
 
