@@ -12,7 +12,7 @@ SOURCES := pyproject.toml $(shell find headprune plugins -type f -not -name '*.p
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
-	$(BIN)/headprune score demo --data demo --samples 100 --edit ablate --decode-at last --out $(RUN)/score
+	$(BIN)/headprune score demo --data demo --samples 100 --edit ablate --out $(RUN)/score
 	$(BIN)/headprune apply demo $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --out $(RUN)/pruned
 	$(BIN)/headprune evaluate demo --data demo --patch $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --convergence
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headprune_datasets import pictures
+from headprune import pictures
 from PIL import Image
 
 from headprune import PictureError

@@ -15,8 +15,6 @@ ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
 # Made by other targets of the Makefile, which CI calls on a clean checkout.
 BY_CI = ("make demo", "make test", "make check", "git clone", "cd headprune", "pip install")
-# Need a hub and a GPU: here they get as far as the hub, which is out of reach.
-HUB = "Salesforce/"
 
 
 def commands(language: str) -> list[tuple[str, str]]:
@@ -83,7 +81,9 @@ def test_commands_for_a_gpu_get_as_far_as_the_hub(folder: Path):
         if command.startswith(BY_CI):
             continue
         done = run(command, folder)
-        assert done.returncode == 1 and HUB in done.stderr and "Traceback" not in done.stderr, (command, done.stderr)
+        # The hub is out of reach here: everything up to it is in order, and what is missing is said.
+        assert done.returncode == 1 and "Traceback" not in done.stderr, (command, done.stderr)
+        assert "cannot load the BERTScore model roberta-large" in done.stderr and "next:" in done.stderr
 
 
 def test_python_runs(folder: Path):

@@ -63,8 +63,8 @@ def _heads(title: str, values: Array, layers: list[int], margins: dict[int, str]
         made.add_column(str(head), justify="right")
     if margins:
         made.add_column("±", justify="right", style="dim")
-    # Small numbers all round to nothing without a decimal; large ones need no more width.
-    digits = 1 if np.abs(values[layers]).max() < 0.1 else 0
+    # A decimal tells small numbers apart; sixteen heads of it would not fit on eighty columns.
+    digits = 1 if values.shape[1] <= 12 else 0
     for layer in layers:
         row = values[layer].astype(np.float64)
         spread = row.std() or 1.0

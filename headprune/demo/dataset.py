@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 HELD_OUT = 600
-"""The size of the picture set: the first 100 are meant for scoring heads, the rest for evaluation."""
+"""The size of the picture set: a seed draws those that heads are scored on, the rest is for evaluation."""
 
 REFERENCES = 5
 

@@ -106,22 +106,22 @@ def evaluate_model(
     Raises:
         UsageError: the scorer needs gold captions and a sample has none.
     """
-    progress("before")
+    progress(f"{len(samples)} samples, before")
     # The first batch warms caches and kernels; it is not measured.
     _timed_captions(adapter, samples[: settings.batch.pictures], settings)
     said, before_values, before = _side(adapter, samples, settings, None, None)
     if change is None:
         return Evaluation(len(samples), before)
-    progress("after")
+    progress(f"{len(samples)} samples, after")
     _, after_values, after = _side(adapter, samples, settings, change.coefficients, said)
     control = None
     if settings.random:
+        progress(f"{len(samples)} samples, {settings.random} random head sets")
         scores = []
         controls = random_controls(
             change.kept, change.pruned, change.layers, change.across, settings.random, settings.seed
         )
-        for number, s in enumerate(controls):
-            progress(f"random head set {number + 1} of {settings.random}")
+        for s in controls:
             with applied(adapter, s):
                 captions, _ = _timed_captions(adapter, samples, settings)
             scores.append(float(_score(captions, said, samples, settings).mean()))

@@ -14,7 +14,7 @@ from headprune.towers.adapter import Adapter
 RECORD = "headprune.json"
 
 
-def export_folded(adapter: Adapter, coefficients: Array, out: Path, record: dict[str, Any]) -> None:
+def export_folded(adapter: Adapter, coefficients: Array, out: str | Path, record: dict[str, Any]) -> None:
     """Write the model with `coefficients` folded in to `out`; the model in memory is left unchanged.
 
     Args:

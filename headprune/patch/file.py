@@ -19,7 +19,7 @@ _DTYPES = {"importance": np.float32, "alpha": np.float32, "scale": np.float32, "
 _AGAIN = "make the patch again with headprune score"
 
 
-def save_patch(patch: Patch, path: Path) -> None:
+def save_patch(patch: Patch, path: str | Path) -> None:
     """Write `patch` beside `path` and rename. One metadata key, because safetensors writes several in random order."""
     tensors = {name: np.ascontiguousarray(getattr(patch, name), dtype) for name, dtype in _DTYPES.items()}
     data = save(tensors, metadata={_KEY: patch.info.canonical()})
@@ -27,13 +27,14 @@ def save_patch(patch: Patch, path: Path) -> None:
         beside.write_bytes(data)
 
 
-def load_patch(path: Path) -> Patch:
+def load_patch(path: str | Path) -> Patch:
     """Read a patch.
 
     Raises:
         DataError: no such file. PatchError: truncated, not safetensors, not a patch, of a newer format, or with NaN
             where it is applied.
     """
+    path = Path(path)
     if not path.is_file():
         raise DataError(f"patch {path} is not there", "headprune score writes RUN/patch.safetensors")
     try:

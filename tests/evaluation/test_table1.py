@@ -109,7 +109,7 @@ def test_without_a_change_there_is_one_side(tiny, pictures):
     stages: list[str] = []
     evaluation = evaluate_model(tiny, dataset(pictures).samples, SETTINGS, None, stages.append)
     assert evaluation.after is evaluation.difference is evaluation.control is None
-    assert evaluation.before.convergence_layer is not None and stages == ["before"]
+    assert evaluation.before.convergence_layer is not None and stages == [f"{len(pictures)} samples, before"]
 
 
 def test_no_random_sets_no_control(tiny, pictures):

@@ -95,7 +95,7 @@ def test_the_demo_brings_its_encoder_and_says_so(named: dict[str, Any]) -> None:
     assert resolved.sources["scorer_options.model_type"] == "demo"
     assert resolved.sources["evaluate.convergence_options.num_layers"] == "demo"
     (note,) = resolved.notes
-    assert note.startswith("demo: bertscore reads the bundled encoder")
+    assert note.startswith("demo: BERTScore reads the bundled encoder")
 
 
 def test_the_demo_keeps_out_of_what_the_user_chose(tmp_path: Path) -> None:
