@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headprune import pictures
 from PIL import Image
 
-from headprune import PictureError
+from headprune import PictureError, pictures
 from headprune.pictures import read_picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
