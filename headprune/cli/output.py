@@ -115,11 +115,13 @@ def _shown_as_note(output: Output) -> Any:
 
 
 def _calm_libraries(quiet: bool) -> None:
-    """Libraries' own chatter off; their download bars only where somebody watches."""
+    """Libraries' own chatter off; their bars only where somebody watches, and waits."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if quiet or not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
+    # A download or a large model gets its bar, a small one is there before anybody has read it.
+    os.environ.setdefault("TQDM_DELAY", "2")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:

@@ -54,7 +54,7 @@ def sweep(
         samples: the pictures.
         plan: what to do.
         known: captions made before.
-        deliver: called with new captions each time the pictures of a pass, or a batch of words, are done.
+        deliver: called with new captions after each layer whose variants filled a batch of words.
         means: layer -> [T, H*dh], mean head outputs, for an edit that needs them.
     """
     heads = adapter.geometry.heads
@@ -69,7 +69,7 @@ def sweep(
         for layer in plan.layers:
             context = Context(heads, means[layer] if means is not None else None)
             _sweep_layer(adapter, traced.captures[layer], ids, plan, context, queue)
-        _hand_over(fresh, deliver)
+            _hand_over(fresh, deliver)
     queue.flush()
     _hand_over(fresh, deliver)
 
