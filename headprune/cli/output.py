@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from headprune.errors import ExitCode, HeadpruneError, Notice
 from headprune.files import cannot_write
@@ -124,16 +125,15 @@ def _calm_libraries(quiet: bool) -> None:
     os.environ.setdefault("TQDM_DELAY", "2")
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> RenderableType:
     """A plain table; all but the first `left` columns are right-aligned."""
-    made = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
-    )
+    made = Table(box=None, pad_edge=False, show_header=any(columns), header_style="dim")
     for index, column in enumerate(columns):
         made.add_column(escape(column), justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         made.add_row(*map(shown, row))
-    return made
+    # The title is a line of its own: a table's would be folded to its width.
+    return Group(Text(title, style="bold"), made) if title else made
 
 
 def shown(text: str) -> str:

@@ -67,7 +67,7 @@ def diff(
         weights = "same" if found.same_weights else "other"
         title = f"rank correlation {correlation} over {len(found.layers)} layers; {weights} weights"
         output.result(
-            document, lambda console: console.print(table(title, ("layer.head", first.name, second.name), rows))
+            document, lambda console: console.print(table(title, ("layer.head", str(first), str(second)), rows))
         )
 
 

@@ -79,7 +79,7 @@ def _shade(deviations: float) -> str:
     return next(style for limit, style in _SHADES if deviations < limit)
 
 
-def estimate_table(geometry: Geometry, estimate: Estimate, samples: int, available: int) -> Table:
+def estimate_table(geometry: Geometry, estimate: Estimate, samples: int, available: int) -> RenderableType:
     """What a dry run found."""
     download = "unknown" if estimate.download_bytes is None else _size(estimate.download_bytes)
     rows = [

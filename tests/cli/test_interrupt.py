@@ -34,7 +34,13 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(place, score):
     words = [*score, "--samples", PICTURES]
     command = [sys.executable, "-c", "from headprune.cli.app import main; main()", *map(str, words)]
     # One caption at a time, so that there is time to interrupt it.
-    process = subprocess.Popen([*command, "--out", "cut", "--batch-size", "1"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--out", "cut", "--batch-size", "1"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread here
+    )
     try:
         while captions_in(place / "cut") == 0 and process.poll() is None:
             time.sleep(0.02)
