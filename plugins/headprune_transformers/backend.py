@@ -73,9 +73,12 @@ def _configuration(request: LoadRequest) -> tuple[Any, Family]:
 def _device(request: LoadRequest) -> torch.device:
     if request.device != "auto":
         try:
-            return torch.device(request.device)
+            device = torch.device(request.device)
         except RuntimeError as error:
             raise ModelError(f"no device {request.device!r}", "use auto, cpu or cuda:0") from error
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise ModelError(f"device {request.device}, and torch finds no CUDA here", "leave --device out, or use cpu")
+        return device
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
