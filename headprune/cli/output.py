@@ -83,6 +83,10 @@ def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
             _end(error, ExitCode.INTERRUPTED, debug)
         except typer.Exit:
             raise
+        except BrokenPipeError:
+            # Whoever read our results has seen enough (`| head`); Python would complain once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(int(ExitCode.FAILED)) from None
         # The last line of defence: a bug of ours is said to be one, and its traceback is a flag away.
         except Exception as error:
             worded = cannot_write("a file", error)

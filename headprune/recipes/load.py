@@ -61,7 +61,7 @@ def resolve(recipe_file: str | Path | None, overrides: Mapping[str, Any]) -> Res
     values = _merged(from_file, typed)
     from_demo = _demo_defaults(values)
     if from_demo:
-        notes.append("demo: BERTScore reads the bundled encoder")
+        notes.append("demo: where BERTScore is asked for, it reads the bundled encoder")
     try:
         recipe = Recipe.model_validate(_merged(from_demo, values))
     except ValidationError as error:
@@ -144,9 +144,9 @@ def _demo_defaults(values: Values) -> Values:
     if values.get("scorer", _default("", "scorer")) == "bertscore" and not values.get("scorer_options"):
         found["scorer_options"] = encoder
     evaluate = values.get("evaluate", {})
-    scorer = evaluate.get("convergence_scorer", _default("evaluate.", "convergence_scorer"))
-    if scorer == "bertscore" and not evaluate.get("convergence_options"):
-        found["evaluate"] = {"convergence_options": encoder}
+    for scorer, options in (("scorer", "scorer_options"), ("convergence_scorer", "convergence_options")):
+        if evaluate.get(scorer, _default("evaluate.", scorer)) == "bertscore" and not evaluate.get(options):
+            found.setdefault("evaluate", {})[options] = encoder
     return found
 
 

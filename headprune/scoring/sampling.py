@@ -59,7 +59,7 @@ def remaining(dataset: Dataset, used: Collection[str]) -> Drawn:
     drawn = _openable((sample for sample in dataset.samples if sample.id not in unused), len(dataset))
     if not drawn.samples:
         raise DataError(
-            f"no sample of {dataset.ref} is left to evaluate on", "give more data, or leave --exclude and --patch out"
+            f"no sample of {dataset.ref} is left to evaluate on", "give data with samples that were not scored on"
         )
     return drawn
 

@@ -138,4 +138,4 @@ def test_a_folded_demo_says_what_the_patched_one_says(scored, album: Path, tmp_p
 
 def test_the_user_is_told_which_encoder_is_read(tmp_path: Path):
     result = run("score", "demo", "--data", "demo", "--samples", 1, "--layers", -1, "--out", tmp_path / "run")
-    assert "note: demo: BERTScore reads the bundled encoder" in result.stderr
+    assert "note: demo: where BERTScore is asked for, it reads the bundled encoder" in result.stderr

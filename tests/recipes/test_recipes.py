@@ -95,7 +95,7 @@ def test_the_demo_brings_its_encoder_and_says_so(named: dict[str, Any]) -> None:
     assert resolved.sources["scorer_options.model_type"] == "demo"
     assert resolved.sources["evaluate.convergence_options.num_layers"] == "demo"
     (note,) = resolved.notes
-    assert note.startswith("demo: BERTScore reads the bundled encoder")
+    assert note.startswith("demo: where BERTScore is asked for, it reads the bundled encoder")
 
 
 def test_the_demo_keeps_out_of_what_the_user_chose(tmp_path: Path) -> None:
@@ -309,3 +309,9 @@ def test_the_schema_names_and_describes_every_setting() -> None:
     assert schema["additionalProperties"] is False
     assert schema["required"] == ["model"]
     assert all("description" in entry or "$ref" in entry for entry in schema["properties"].values())
+
+
+def test_the_demos_evaluation_by_bertscore_has_the_encoder_too() -> None:
+    asked = {"model": "demo", "data": "demo", "evaluate": {"scorer": "bertscore"}}
+    assert resolve(None, asked).recipe.evaluate.scorer_options == BERT
+    assert resolve(None, {**asked, "evaluate": {"scorer": "cider"}}).recipe.evaluate.scorer_options == {}
