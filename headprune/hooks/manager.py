@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
@@ -29,7 +29,6 @@ class Plugin:
     version: str
     specs: tuple[Spec, ...] = ()
     broken: str = ""
-    module: str = field(default="", compare=False)
 
 
 def installed_plugins() -> list[Plugin]:
@@ -45,8 +44,8 @@ def _load(entry: EntryPoint) -> Plugin:
     # A plugin may raise anything at all when it is imported, or end the process; what it did is reported.
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        return Plugin(entry.name, package, version, broken=reason, module=entry.value)
-    return Plugin(entry.name, package, version, specs=offered, module=entry.value)
+        return Plugin(entry.name, package, version, broken=reason)
+    return Plugin(entry.name, package, version, specs=offered)
 
 
 def collect_specs(plugin: ModuleType | object, name: str) -> tuple[Spec, ...]:

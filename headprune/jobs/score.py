@@ -40,7 +40,6 @@ class Scored:
     run: Path
     patch: Path
     seconds: float
-    resumed: bool
 
 
 def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None] = lambda progress: None) -> Scored:
@@ -73,7 +72,7 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     with RunFolder.claim(out, identity, dumps(recipe)) as run:
         result = score_heads(adapter, dataset, drawn, settings, run.store, progress)
         save_patch(result.patch, run.patch)
-        return Scored(result, drawn, out, out / run.patch.name, time.perf_counter() - start, run.resumed)
+        return Scored(result, drawn, out, out / run.patch.name, time.perf_counter() - start)
 
 
 def score(
