@@ -14,16 +14,27 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """The shape of a vision tower: `layers` (L) blocks of `heads` (H) heads, each `head_width` (dh) wide, on a
-    residual stream of `width` (d). `cls` says whether token 0 is a CLS token."""
+    residual stream of `width` (d). `cls` says whether token 0 is a CLS token.
+
+    In a sliced tower layers may have fewer heads: `ragged` then holds each layer's number, H is the largest, and
+    tables [L, H] hold NaN where a layer has no such head. It is empty where every layer has H.
+    """
 
     layers: int
     heads: int
     width: int
     head_width: int
     cls: bool
+    ragged: tuple[int, ...] = ()
+
+    @property
+    def heads_in(self) -> tuple[int, ...]:
+        """Heads of each layer, [L]."""
+        return self.ragged or (self.heads,) * self.layers
 
     def __str__(self) -> str:
-        return f"{self.layers} layers x {self.heads} heads of {self.head_width}, width {self.width}"
+        heads = f"{min(self.ragged)} to {self.heads}" if self.ragged else f"{self.heads}"
+        return f"{self.layers} layers x {heads} heads of {self.head_width}, width {self.width}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import traceback
@@ -138,6 +139,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], lef
         made.add_row(*map(shown, row))
     # The title is a line of its own: a table's would be folded to its width.
     return Group(Text(title, style="bold"), made) if title else made
+
+
+def numbers(array: Any) -> Any:
+    """A numpy array as nested lists, null where a number is unset: JSON has no NaN."""
+    listed = array.tolist() if hasattr(array, "tolist") else array
+    if isinstance(listed, list):
+        return [numbers(part) for part in listed]
+    return None if isinstance(listed, float) and math.isnan(listed) else listed
 
 
 def shown(text: str) -> str:

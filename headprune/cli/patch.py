@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from headprune.cli import options as o
-from headprune.cli.output import reporting, table
+from headprune.cli.output import numbers, reporting, table
 
 app = typer.Typer(help="Look into patches and combine them.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def show(patch: PatchFile, as_json: o.Json = False, quiet: o.Quiet = False, debu
         document = {
             "digest": loaded.digest(),
             "info": loaded.info.model_dump(mode="json"),
-            **{name: _rows(getattr(loaded, name)) for name in ("importance", "alpha", "scale", "samples")},
+            **{name: numbers(getattr(loaded, name)) for name in ("importance", "alpha", "scale", "samples")},
         }
         output.result(document, lambda console: console.print(patch_table(loaded)))
 
@@ -60,7 +60,7 @@ def diff(
             "rank_correlation": rank,
             "same_weights": found.same_weights,
             "largest": largest,
-            "scale_difference": _rows(found.scale),
+            "scale_difference": numbers(found.scale),
         }
         rows = [(f"{d['layer']}.{d['head']}", f"{d['first']:.3f}", f"{d['second']:.3f}") for d in largest]
         correlation = "undefined" if rank is None else f"{rank:.3f}"
@@ -106,10 +106,3 @@ def blend(
         save_patch(blended(load_patch(patch), weight), out)
         output.result({"patch": str(out)}, lambda console: None)
         output.wrote("patch", out)
-
-
-def _rows(array: Any) -> list[Any]:
-    """Nested lists with null where a number is unset: JSON has no NaN."""
-    return [
-        [None if isinstance(value, float) and math.isnan(value) else value for value in row] for row in array.tolist()
-    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headprune.cli import options as o
-from headprune.cli.output import Output, reporting
+from headprune.cli.output import Output, numbers, reporting
 from headprune.cli.progress import scoring_progress
 from headprune.cli.tables import head_table
 
@@ -124,9 +124,9 @@ def _document(scored: Scored) -> dict[str, Any]:
                 "layer": layer,
                 **{
                     name: {
-                        "mean": means[name][layer].tolist(),
-                        "low": limits[name][0][row].tolist(),
-                        "high": limits[name][1][row].tolist(),
+                        "mean": numbers(means[name][layer]),
+                        "low": numbers(limits[name][0][row]),
+                        "high": numbers(limits[name][1][row]),
                     }
                     for name in means
                 },

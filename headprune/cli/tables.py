@@ -26,7 +26,7 @@ def head_table(result: ScoreResult) -> RenderableType:
     """Importance of each head of a finished score, layers by heads, with the widest interval of each layer."""
     info = result.patch.info
     low, high = result.importance_limits
-    half = (high - low).max(axis=1) / 2
+    half = np.max(high - low, axis=1, where=np.isfinite(low), initial=0) / 2
     margins = {layer: f"{100 * half[row]:.1f}" for row, layer in enumerate(result.layers)}
     how = f"{info.edit['name']}, {info.scorer['name']}, {len(info.sample_ids)} samples"
     title = f"importance of each head in percent ({how})"
@@ -39,7 +39,7 @@ def patch_table(patch: Patch) -> RenderableType:
     facts = [
         (
             "model",
-            f"{info.model.name} ({info.model.layers} layers x {info.model.heads} heads of {info.model.head_width})",
+            f"{info.model.name} ({info.model.geometry})",
         ),
         ("scored on", f"{len(info.sample_ids)} samples of {info.dataset}, seed {info.seed}"),
         ("scorer", str(info.scorer["name"])),
@@ -67,8 +67,14 @@ def _heads(title: str, values: Array, layers: list[int], margins: dict[int, str]
     digits = 1 if values.shape[1] <= 12 else 0
     for layer in layers:
         row = values[layer].astype(np.float64)
-        spread = row.std() or 1.0
-        cells = [Text(f"{100 * value:.{digits}f}", style=_shade((value - row.mean()) / spread)) for value in row]
+        there = row[np.isfinite(row)]
+        mean, spread = (there.mean(), there.std() or 1.0) if len(there) else (0.0, 1.0)
+        cells = [
+            Text(f"{100 * value:.{digits}f}", style=_shade((value - mean) / spread))
+            if np.isfinite(value)
+            else Text("-")
+            for value in row
+        ]
         made.add_row(str(layer), *cells, *([margins[layer]] if margins else []))
     legend = "layers and heads are 0-based" + ("; ±: widest 95 % bootstrap half-interval" if margins else "")
     # Lines of their own: a table's title and caption would be folded to its width.

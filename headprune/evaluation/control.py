@@ -11,7 +11,13 @@ from headprune.patch.patch import Array
 
 
 def random_controls(
-    kept: Array, pruned: NDArray[np.bool_], layers: list[int], across: bool, draws: int, seed: int
+    kept: Array,
+    pruned: NDArray[np.bool_],
+    there: NDArray[np.bool_],
+    layers: list[int],
+    across: bool,
+    draws: int,
+    seed: int,
 ) -> Iterator[Array]:
     """Coefficients [L, H] of `draws` random head sets of the patch's size.
 
@@ -21,6 +27,7 @@ def random_controls(
     Args:
         kept: [L, H], the patch's coefficients before pruning.
         pruned: [L, H], the heads it silences.
+        there: [L, H], the heads that the tower has.
         layers: the scored layers.
         across: the patch chose over all scored heads, so the control draws over all of them; else layer by layer.
         draws, seed: how many sets, and from where.
@@ -30,13 +37,14 @@ def random_controls(
         if not pruned.any():
             s = kept.copy()
             for layer in layers:
-                s[layer] = rng.permutation(kept[layer])
+                s[layer, there[layer]] = rng.permutation(kept[layer, there[layer]])
             yield s
             continue
         silent = np.zeros_like(pruned)
         if across:
-            silent[layers] = rng.permutation(pruned[layers].ravel()).reshape(len(layers), -1)
+            scored = there & np.isin(np.arange(len(there)), layers)[:, None]
+            silent[scored] = rng.permutation(pruned[scored])
         else:
             for layer in layers:
-                silent[layer] = rng.permutation(pruned[layer])
+                silent[layer, there[layer]] = rng.permutation(pruned[layer, there[layer]])
         yield np.where(silent, 0, kept).astype(np.float32)

@@ -36,13 +36,14 @@ class Convergence:
 class Change:
     """What is evaluated: coefficients [L, H] and, for the control, how they came about.
 
-    `kept` are the coefficients before pruning, `pruned` the silenced heads, `layers` the scored layers, `across`
-    whether the heads were chosen over all layers.
+    `kept` are the coefficients before pruning, `pruned` the silenced heads, `there` the heads that the tower has,
+    `layers` the scored layers, `across` whether the heads were chosen over all layers.
     """
 
     coefficients: Array
     kept: Array
     pruned: NDArray[np.bool_]
+    there: NDArray[np.bool_]
     layers: list[int]
     across: bool
 
@@ -119,7 +120,7 @@ def evaluate_model(
         progress(f"{len(samples)} samples, {settings.random} random head sets")
         scores = []
         controls = random_controls(
-            change.kept, change.pruned, change.layers, change.across, settings.random, settings.seed
+            change.kept, change.pruned, change.there, change.layers, change.across, settings.random, settings.seed
         )
         for s in controls:
             with applied(adapter, s):

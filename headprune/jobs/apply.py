@@ -28,7 +28,8 @@ def choose_change(patch: Patch, scale: ScaleRule, prune: str | None) -> Change:
     """
     pruned = choose_pruned(patch, PruneRule.parse(prune)) if prune else np.zeros(patch.scale.shape, bool)
     across = bool(prune and prune.startswith("fraction") and patch.info.comparable == "across-layers")
-    return Change(patch.coefficients(scale, pruned), patch.coefficients(scale), pruned, patch.scored, across)
+    there = patch.info.model.present
+    return Change(patch.coefficients(scale, pruned), patch.coefficients(scale), pruned, there, patch.scored, across)
 
 
 @dataclass(frozen=True, slots=True)

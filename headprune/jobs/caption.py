@@ -55,9 +55,12 @@ def perform_captions(
 
 def _head(text: str, geometry: Geometry) -> tuple[int, int]:
     found = _HEAD.fullmatch(text)
-    if found is None or int(found["head"]) >= geometry.heads:
+    if found is None:
         raise UsageError(f"--head {text!r} names no head", f"L.H, 0-based: H from 0 to {geometry.heads - 1}")
     (at,) = parse_layers(found["layer"], geometry.layers)
+    if int(found["head"]) >= geometry.heads_in[at]:
+        has = f"0 to {geometry.heads_in[at] - 1}" if geometry.heads_in[at] else "none is left"
+        raise UsageError(f"--head {text!r} names no head", f"L.H, 0-based: H in layer {at}: {has}")
     return at, int(found["head"])
 
 

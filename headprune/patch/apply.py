@@ -22,7 +22,7 @@ def applied(adapter: Adapter, coefficients: Array) -> Iterator[None]:
 
     Args:
         adapter: the model.
-        coefficients: s, [L, H].
+        coefficients: s, [L, H]; those of heads that a sliced layer does not have play no part.
 
     Raises:
         PatchError: the coefficients are not [L, H] finite numbers.
@@ -36,10 +36,11 @@ def applied(adapter: Adapter, coefficients: Array) -> Iterator[None]:
     originals: list[tuple[nn.Linear, nn.Parameter]] = []
     try:
         for site, row in zip(adapter.sites, s, strict=True):
-            if bool((row != 1).any()):
+            here = row[: geometry.heads_in[site.index]]
+            if bool((here != 1).any()):
                 weight: nn.Parameter = site.output.weight  # type: ignore[assignment]  # torch types it as a Tensor
                 originals.append((site.output, weight))
-                site.output.weight = nn.Parameter(folded(weight, row), requires_grad=weight.requires_grad)
+                site.output.weight = nn.Parameter(folded(weight, here), requires_grad=weight.requires_grad)
         yield
     finally:
         for output, weight in originals:

@@ -53,12 +53,13 @@ def difference(first: Patch, second: Patch) -> Difference:
     Raises:
         PatchError: the geometries differ, so no head of one is a head of the other.
     """
-    if first.scale.shape != second.scale.shape:
+    if not np.array_equal(first.info.model.present, second.info.model.present):
         raise PatchError(
             f"the patches are {first.scale.shape} and {second.scale.shape}: no head is in both", "compare others"
         )
     layers = sorted(set(first.scored) & set(second.scored))
-    ranks = [_spearman(first.scale[layer], second.scale[layer]) for layer in layers]
+    there = first.info.model.present
+    ranks = [_spearman(first.scale[layer, there[layer]], second.scale[layer, there[layer]]) for layer in layers]
     return Difference(
         layers,
         second.scale - first.scale,

@@ -33,10 +33,10 @@ def check_fit(patch: Patch, adapter: Adapter, allow_other_weights: bool = False)
         PatchError: another geometry; or other weights, unless `allow_other_weights`.
     """
     made, here = patch.info.model, adapter.geometry
-    if (made.layers, made.heads, made.width, made.head_width) != (here.layers, here.heads, here.width, here.head_width):
-        there = f"{made.layers} layers x {made.heads} heads of {made.head_width}, width {made.width}"
+    if made.geometry != here:
+        other = here if str(made.geometry) != str(here) else "lost other heads"
         raise PatchError(
-            f"the patch is for a tower of {there}; {adapter.ref} has {here}", f"it was made on {made.name}"
+            f"the patch is for a tower of {made.geometry}; {adapter.ref} has {other}", f"it was made on {made.name}"
         )
     if not allow_other_weights and fingerprint(adapter) != made.fingerprint:
         raise PatchError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,10 +13,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from headprune.errors import PatchError, UsageError
+from headprune.types import Geometry
 
 FORMAT_VERSION = 1
 Array = NDArray[np.float32]
 ScaleRule = Literal["mean-one", "paper", "none"]
+
+
+def present(heads_in: Sequence[int], heads: int) -> NDArray[np.bool_]:
+    """[L, H], which heads there are in layers of `heads_in` [L] heads."""
+    there: NDArray[np.bool_] = np.arange(heads) < np.asarray(heads_in)[:, None]
+    return there
 
 
 class _Record(BaseModel):
@@ -32,7 +40,19 @@ class ModelRecord(_Record):
     heads: int
     width: int
     head_width: int
+    cls: bool
+    ragged: tuple[int, ...]
     fingerprint: str
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the tower it was made on."""
+        return Geometry(self.layers, self.heads, self.width, self.head_width, self.cls, self.ragged)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """[L, H], which heads there are."""
+        return present(self.geometry.heads_in, self.heads)
 
 
 class PatchInfo(_Record):
@@ -64,7 +84,8 @@ class PatchInfo(_Record):
 
 @dataclass(frozen=True)
 class Patch:
-    """Coefficients of a tower's heads. Rows are layers, 0-based; a row is NaN where the layer was not scored.
+    """Coefficients of a tower's heads. Rows are layers, 0-based; a row is NaN where the layer was not scored, a number
+    in it where a sliced layer has no such head.
 
     Attributes:
         importance: [L, H], mean importance over the samples.
@@ -94,7 +115,8 @@ class Patch:
                     f"{name} is not finite at a head that was scored", "the patch is damaged: make it again"
                 )
         applied = np.isfinite(self.scale)
-        if not np.all(applied | np.isnan(self.scale)) or np.any(applied.any(axis=1) != applied.all(axis=1)):
+        expected = applied.any(axis=1, keepdims=True) & self.info.model.present
+        if not np.all(applied | np.isnan(self.scale)) or np.any(applied != expected):
             raise PatchError(
                 "scale is neither a number nor unset in a layer that is applied", "the patch is damaged: make it again"
             )
@@ -102,7 +124,7 @@ class Patch:
     @property
     def scored(self) -> list[int]:
         """The layers that the patch says something about."""
-        return [int(layer) for layer in np.flatnonzero(np.isfinite(self.scale).all(axis=1))]
+        return [int(layer) for layer in np.flatnonzero(np.isfinite(self.scale).any(axis=1))]
 
     def digest(self) -> str:
         """sha256 over tensors and info: the identity of a patch."""
@@ -120,7 +142,7 @@ class Patch:
             pruned: [L, H], heads to silence.
         """
         if scale == "paper":
-            if not np.isfinite(self.alpha[self.scored]).all():
+            if not np.isfinite(self.alpha[np.isfinite(self.scale)]).all():
                 raise UsageError("a composed patch has no alpha of its own", "apply it with --scale mean-one")
             chosen = self.alpha
         else:

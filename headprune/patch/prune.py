@@ -57,22 +57,22 @@ def choose_pruned(patch: Patch, rule: PruneRule) -> NDArray[np.bool_]:
         UsageError: more heads than a layer has, or a composed patch, which has no ranking.
     """
     layers, heads = patch.scored, patch.info.model.heads
-    if not np.isfinite(patch.importance[layers]).all():
+    there = patch.info.model.present[layers]
+    if not np.isfinite(patch.importance[layers][there]).all():
         raise UsageError("a composed patch has no importances to choose heads by", "prune one of its parents")
     pruned = np.zeros(patch.scale.shape, dtype=bool)
     if rule.kind == "threshold":
-        pruned[layers] = heads * patch.alpha[layers] < rule.value
+        pruned[layers] = there.sum(axis=1, keepdims=True) * patch.alpha[layers] < rule.value
     elif rule.kind == "fraction" and patch.info.comparable == "across-layers":
-        lowest = np.argsort(patch.importance[layers], axis=None, kind="stable")[
-            : round(rule.value * heads * len(layers))
-        ]
+        # Heads that are not there are NaN, which sorts last.
+        lowest = np.argsort(patch.importance[layers], axis=None, kind="stable")[: round(rule.value * there.sum())]
         rows, columns = np.unravel_index(lowest, (len(layers), heads))
         pruned[np.asarray(layers, dtype=int)[rows], columns] = True
     else:
-        each = int(rule.value) if rule.kind == "count" else round(rule.value * heads)
-        if each > heads:
+        if rule.kind == "count" and rule.value > heads:
             raise UsageError(f"--prune {rule} takes more heads than the {heads} a layer has", "ask for fewer")
-        for layer in layers:
+        for layer, count in zip(layers, there.sum(axis=1), strict=True):
+            each = min(int(rule.value), count) if rule.kind == "count" else round(rule.value * count)
             pruned[layer, np.argsort(patch.alpha[layer], kind="stable")[:each]] = True
     return pruned
 

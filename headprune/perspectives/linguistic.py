@@ -34,7 +34,7 @@ def captions_of_head(
 ) -> list[str]:
     """What one head says alone: the layer's output with every other head silent, decoded at that layer (isolate)."""
     captions: list[str] = []
-    isolate, context = Isolate(), Context(adapter.geometry.heads)
+    isolate, context = Isolate(), Context(adapter.geometry.heads_in[layer])
     for _, pixels in picture_batches(adapter, samples, batch.pictures):
         capture = adapter.trace(pixels, [layer]).captures[layer]
         rows = isolate.variants(capture, [head], context)

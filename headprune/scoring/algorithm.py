@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from headprune.edits.edit import Edit
+from headprune.errors import UsageError
 from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import Scorer
 from headprune.patch.apply import applied
@@ -63,7 +64,7 @@ class ScoreResult:
     Attributes:
         patch: coefficients, to be saved.
         layers: the scored layers, 0-based; the first axis of what follows.
-        per_sample: [m, layers, H], importance of each head on each sample.
+        per_sample: [m, layers, H], importance of each head on each sample; NaN where a layer has no such head.
         importance_limits, alpha_limits: (low, high), each [layers, H]: 95 % bootstrap limits over samples.
         decoded, reused: captions generated now, and taken from the run store.
     """
@@ -96,8 +97,11 @@ def score_heads(
         progress: called as captions come.
 
     Raises:
-        UsageError: the scorer needs gold captions that are not there. PluginError: the scorer misbehaves.
+        UsageError: the scorer needs gold captions that are not there, or no head is left to score.
+        PluginError: the scorer misbehaves.
     """
+    if not any(adapter.geometry.heads_in[layer] for layer in settings.layers):
+        raise UsageError("the layers to score have no head left", "choose other --layers, or the unpruned model")
     fit_to(settings.scorer, dataset)
     run = _Run(adapter, drawn, settings, store, progress)
     per_sample = np.concatenate(list(run.layer_groups()), axis=1)
@@ -142,19 +146,20 @@ class _Run:
         for layer in settings.layers:
             self._make(f"captions of layer {layer}", (layer,), (), coefficients)
             values = self._importances((layer,))
-            coefficients[layer] = geometry.heads * softmax(values.mean(axis=0)[0], settings.temperature)
+            scale = geometry.heads_in[layer] * softmax(values.mean(axis=0)[0], settings.temperature)
+            coefficients[layer] = np.where(np.isfinite(scale), scale, 1)
             yield values
 
     def _importances(self, layers: Sequence[int]) -> Floats:
         references = [self._reference_of[layer] for layer in layers]
-        settings, heads = self.settings, self.adapter.geometry.heads
-        return importances(self._captions, self.samples, layers, heads, settings.edit, settings.scorer, references)
+        settings, geometry = self.settings, self.adapter.geometry
+        return importances(self._captions, self.samples, layers, geometry, settings.edit, settings.scorer, references)
 
     def _make(self, stage: str, layers: tuple[int, ...], references: tuple[int, ...], coefficients: Array) -> None:
         """Make the captions of these layers' variants and unchanged layers, on a model scaled by `coefficients`."""
         settings = self.settings
         plan = SweepPlan(layers, references, settings.edit, settings.decode_at, settings.generation, settings.batch)
-        wanted = [key for sample in self.samples for key in plan.keys(sample.id, self.adapter.geometry.heads)]
+        wanted = [key for sample in self.samples for key in plan.keys(sample.id, self.adapter.geometry.heads_in)]
         shelf = _Shelf(self.store, self._determined(coefficients))
         known = shelf.known(wanted)
         self._captions.update(known)
@@ -228,9 +233,9 @@ def _result(
     }
     tensors["importance"][layers] = mean
     tensors["alpha"][layers] = alpha_of(mean)
-    tensors["scale"][layers] = geometry.heads * alpha_of(mean)
+    tensors["scale"][layers] = np.array(geometry.heads_in)[layers, None] * alpha_of(mean)
     samples = np.zeros((geometry.layers, geometry.heads), np.int32)
-    samples[layers] = len(drawn.samples)
+    samples[layers] = np.where(np.isfinite(mean), len(drawn.samples), 0)
     with blaming(f"scorer {settings.scorer_name}"):
         described = settings.scorer.describe()
     info = PatchInfo(
@@ -242,6 +247,8 @@ def _result(
             heads=geometry.heads,
             width=geometry.width,
             head_width=geometry.head_width,
+            cls=geometry.cls,
+            ragged=geometry.ragged,
             fingerprint=run.fingerprint,
         ),
         scorer={"name": settings.scorer_name, **described},

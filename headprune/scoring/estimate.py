@@ -48,16 +48,19 @@ def estimate_score(
     passes = samples * (1 + len(layers)) if sequential else samples
     if needs_means:
         passes += samples * (len(layers) if sequential else 1)
-    remaining = sum(geometry.layers - layer for layer in layers) if decode_at is DecodePoint.LAST else len(layers)
-    references = 1 if decode_at is DecodePoint.LAST else len(layers)
+    heads_in = geometry.heads_in
+    variants = sum(heads_in[layer] for layer in layers)
+    at_last = decode_at is DecodePoint.LAST
+    replays = sum(heads_in[layer] * (geometry.layers - layer) for layer in layers) if at_last else variants
+    references = 1 if at_last else len(layers)
     state = outline.tokens * geometry.width * outline.bytes_per_parameter
     captured = 3 * batch.pictures * (1 if sequential else len(layers)) * state
     # Residual, head outputs, attention, MLP (four widths) and result of each row.
     rows = 8 * batch.rows * state
     return Estimate(
         tower_passes=passes,
-        layer_replays=samples * geometry.heads * remaining,
-        decodes=samples * (geometry.heads * len(layers) + references),
+        layer_replays=samples * replays,
+        decodes=samples * (variants + references),
         weight_bytes=outline.parameters * outline.bytes_per_parameter,
         working_bytes=captured + rows,
         download_bytes=outline.download,

@@ -10,26 +10,27 @@ from headprune.edits.edit import Edit
 from headprune.errors import PluginError, UsageError
 from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import Scorer
+from headprune.patch.patch import present
 from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import Captions
 from headprune.towers.batches import UNCHANGED
-from headprune.types import Dataset, Sample, ScoreItem
+from headprune.types import Dataset, Geometry, Sample, ScoreItem
 
 
 def importances(
     captions: Captions,
     samples: Sequence[Sample],
     layers: Sequence[int],
-    heads: int,
+    geometry: Geometry,
     edit: Edit,
     scorer: Scorer,
     reference_layers: Sequence[int],
 ) -> Floats:
-    """Importance of each head on each sample, [m, len(layers), H].
+    """Importance of each head on each sample, [m, len(layers), H]; NaN where a layer has no such head.
 
     Args:
         captions: of every variant, and of the unchanged model (head -1) at `reference_layers`.
-        samples, layers, heads: the axes.
+        samples, layers, geometry: the axes.
         edit: a head's importance is its score where the variant keeps it, 1 - score where the variant lacks it. A
             scorer that needs gold scores both captions against gold: the variant's score, or the drop.
         scorer: any scorer.
@@ -43,8 +44,11 @@ def importances(
     for sample in samples:
         for layer, at in zip(layers, reference_layers, strict=True):
             reference = captions[sample.id, at, UNCHANGED]
-            items += [_item(sample, captions[sample.id, layer, head], reference, layer, head) for head in range(heads)]
-    values = scored(scorer, items).reshape(len(samples), len(layers), heads)
+            heads = range(geometry.heads_in[layer])
+            items += [_item(sample, captions[sample.id, layer, head], reference, layer, head) for head in heads]
+    there = present(geometry.heads_in, geometry.heads)[list(layers)]
+    values = np.full((len(samples), *there.shape), np.nan)
+    values[:, there] = scored(scorer, items).reshape(len(samples), -1)
     if not edit.removes:
         return values
     if "gold" not in scorer.needs:
@@ -102,7 +106,10 @@ def _item(sample: Sample, caption: str, reference: str, layer: int, head: int | 
 
 
 def softmax(mean: Floats, temperature: float) -> Floats:
-    """alpha = softmax(mean / temperature) over the last axis, the heads of a layer."""
-    shifted = np.exp((mean - mean.max(axis=-1, keepdims=True)) / temperature)
-    alpha: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    """alpha = softmax(mean / temperature) over the last axis, the heads of a layer; NaN, a head that is not there,
+    takes no part and stays."""
+    there = np.isfinite(mean)
+    largest = np.max(mean, axis=-1, keepdims=True, where=there, initial=-np.inf)
+    shifted = np.exp(np.where(there, mean - largest, np.nan) / temperature)
+    alpha: Floats = shifted / np.sum(shifted, axis=-1, keepdims=True, where=there)
     return alpha

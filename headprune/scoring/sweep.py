@@ -33,9 +33,9 @@ class SweepPlan:
     generation: Generation
     batch: Batch
 
-    def keys(self, sample: str, heads: int) -> list[Key]:
-        """Every caption that the sweep makes of one sample."""
-        variants = [(sample, layer, head) for layer in self.layers for head in range(heads)]
+    def keys(self, sample: str, heads_in: Sequence[int]) -> list[Key]:
+        """Every caption that the sweep makes of one sample; `heads_in` [L] are the tower's heads by layer."""
+        variants = [(sample, layer, head) for layer in self.layers for head in range(heads_in[layer])]
         return [(sample, layer, UNCHANGED) for layer in self.references] + variants
 
 
@@ -57,8 +57,8 @@ def sweep(
         deliver: called with new captions after each layer whose variants filled a batch of words.
         means: layer -> [T, H*dh], mean head outputs, for an edit that needs them.
     """
-    heads = adapter.geometry.heads
-    todo = [sample for sample in samples if any(key not in known for key in plan.keys(sample.id, heads))]
+    heads_in = adapter.geometry.heads_in
+    todo = [sample for sample in samples if any(key not in known for key in plan.keys(sample.id, heads_in))]
     fresh: Captions = {}
     queue = DecodeQueue(adapter, plan.generation, plan.batch.rows, fresh.__setitem__)
     for some, pixels in picture_batches(adapter, todo, plan.batch.pictures):
@@ -67,7 +67,7 @@ def sweep(
         for layer in plan.references:
             queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1])
         for layer in plan.layers:
-            context = Context(heads, means[layer] if means is not None else None)
+            context = Context(heads_in[layer], means[layer] if means is not None else None)
             _sweep_layer(adapter, traced.captures[layer], ids, plan, context, queue)
             _hand_over(fresh, deliver)
     queue.flush()

@@ -46,7 +46,7 @@ def choose_batch(geometry: Geometry, tokens: int, itemsize: int, asked: int | No
     rows = asked or max(1, min(_MOST_ROWS, budget // (row * _WIDTHS_PER_TOKEN)))
     # A picture in a pass holds a capture (residual, head outputs, output) of every layer.
     held = max(1, budget // (3 * row * geometry.layers))
-    return Batch(rows, max(1, min(rows // geometry.heads, held)))
+    return Batch(rows, max(1, min(rows // max(1, geometry.heads), held)))
 
 
 def picture_batches(

@@ -83,22 +83,26 @@ def _site(index: int, layer: nn.Module, layout: TowerLayout) -> Site:
 
 
 def measure(sites: tuple[Site, ...], layout: TowerLayout) -> Geometry:
-    """The geometry of a tower, read off its modules.
+    """The geometry of a tower, read off its modules. In a sliced tower layers may differ in heads, never in widths.
 
     Raises:
-        ModelError: the layers differ in heads or widths.
+        ModelError: the layers differ in widths, or a layer's head outputs do not divide by its heads.
     """
-    found = {
-        (int(getattr(site.attention, layout.heads)), site.output.in_features, site.output.out_features)
-        for site in sites
-    }
-    if len(found) != 1:
+    counts = tuple(int(getattr(site.attention, layout.heads)) for site in sites)
+    inner = [site.output.in_features for site in sites]
+    head_widths = {size / count for size, count in zip(inner, counts, strict=True) if count}
+    widths = {site.output.out_features for site in sites}
+    emptied = any(size for size, count in zip(inner, counts, strict=True) if not count)
+    if len(widths) != 1 or len(head_widths) > 1 or emptied or any(width % 1 for width in head_widths):
         raise ModelError(
-            f"the tower's layers differ in (heads, head outputs, width): {sorted(found)}", "not supported yet"
+            f"layers with {counts} heads have {inner} head outputs and widths {sorted(widths)}",
+            "the family's layout does not fit this model",
         )
-    ((heads, inner, width),) = found
-    if inner % heads:
-        raise ModelError(
-            f"{inner} head outputs do not divide by {heads} heads", "the family's layout does not fit this model"
-        )
-    return Geometry(layers=len(sites), heads=heads, width=width, head_width=inner // heads, cls=layout.cls)
+    return Geometry(
+        layers=len(sites),
+        heads=max(counts),
+        width=widths.pop(),
+        head_width=int(head_widths.pop()) if head_widths else 0,
+        cls=layout.cls,
+        ragged=counts if len(set(counts)) > 1 else (),
+    )

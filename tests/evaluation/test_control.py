@@ -16,7 +16,7 @@ PRUNED[0, :3] = PRUNED[2, 5] = PRUNED[3, 2] = True
 
 
 def controls(pruned=PRUNED, across=False, draws=50, seed=0) -> list[np.ndarray]:
-    return list(random_controls(KEPT, pruned, LAYERS, across, draws, seed))
+    return list(random_controls(KEPT, pruned, np.ones_like(pruned), LAYERS, across, draws, seed))
 
 
 def test_within_layers_each_layer_loses_as_many_heads_as_the_patch_takes():

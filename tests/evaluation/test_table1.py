@@ -21,7 +21,7 @@ GENERATION = Generation(max_new_tokens=6)
 SETTINGS = EvaluateSettings(GoldOverlap(), GENERATION, Batch(7, 2), Convergence(Overlap(), tau=0.4), random=3, seed=5)
 PRUNED = np.array([[1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 1, 0]], bool)
 KEPT = np.array([[1, 0.2, 1.8, 1], [1, 1, 1, 1], [0.3, 1, 1, 1.7]], np.float32)
-CHANGE = Change(np.where(PRUNED, 0, KEPT), KEPT, PRUNED, [0, 2], across=False)
+CHANGE = Change(np.where(PRUNED, 0, KEPT), KEPT, PRUNED, np.ones_like(PRUNED), [0, 2], across=False)
 
 
 def words(adapter, pixels, s, layer=2) -> list[str]:
@@ -63,7 +63,7 @@ def test_equals_vanilla_generation_with_hooks(tiny, pictures):
         assert side.seconds_per_image > 0
     assert evaluation.difference.mean == pytest.approx((values["after"] - values["before"]).mean(), abs=1e-12)
     assert (values["after"] != values["before"]).any()
-    sets = random_controls(KEPT, PRUNED, [0, 2], False, 3, 5)
+    sets = random_controls(KEPT, PRUNED, np.ones_like(PRUNED), [0, 2], False, 3, 5)
     scores = [gold(samples, words(tiny, pixels, s)).mean() for s in sets]
     np.testing.assert_allclose(evaluation.control.scores, scores, atol=1e-12)
     assert evaluation.control.beaten == sum(values["after"].mean() > score for score in scores)
@@ -86,7 +86,7 @@ def test_the_difference_is_paired(tiny, pictures):
 
 def test_a_change_that_does_nothing_makes_no_difference(tiny, pictures):
     ones = np.ones((3, 4), np.float32)
-    change = Change(ones, ones, np.zeros((3, 4), bool), [0, 1, 2], across=False)
+    change = Change(ones, ones, np.zeros((3, 4), bool), np.ones((3, 4), bool), [0, 1, 2], across=False)
     evaluation = evaluate_model(tiny, dataset(pictures).samples, SETTINGS, change)
     assert (evaluation.difference.mean, evaluation.difference.low, evaluation.difference.high) == (0, 0, 0)
     assert evaluation.before.score == evaluation.after.score

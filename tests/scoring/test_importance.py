@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headprune import Sample, ScoreItem, Scorer
+from headprune import Geometry, Sample, ScoreItem, Scorer
 from headprune.errors import ExitCode, PluginError, UsageError
 from headprune.hooks.catalogue import catalogue
 from headprune.scoring.importance import importances, scored, softmax
@@ -26,7 +26,7 @@ CAPTIONS = {
 
 def found(edit: str, scorer: Scorer, references=(1, 3)) -> np.ndarray:
     made = catalogue().load("edit", edit).configured({})
-    return importances(CAPTIONS, SAMPLES, (1, 3), 2, made, scorer, references)
+    return importances(CAPTIONS, SAMPLES, (1, 3), Geometry(4, 2, 8, 4, True), made, scorer, references)
 
 
 LIKENESS = np.array([[[1, 1 / 2], [0, 1]], [[0, 1 / 2], [0, 1]]])

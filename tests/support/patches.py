@@ -20,7 +20,16 @@ def patch_of(importance, layers=None, comparable="within-layer", model: ModelRec
     samples[scored] = 4
     kept = np.where(samples > 0, importance, np.nan).astype(np.float32)
     record = model or ModelRecord(
-        name="m", backend="b", revision=None, layers=total, heads=heads, width=8, head_width=2, fingerprint="f"
+        name="m",
+        backend="b",
+        revision=None,
+        layers=total,
+        heads=heads,
+        width=8,
+        head_width=2,
+        cls=True,
+        ragged=(),
+        fingerprint="f",
     )
     info = PatchInfo(
         model=record,
@@ -50,6 +59,8 @@ def patch_for(adapter: Adapter, importance) -> Patch:
         heads=geometry.heads,
         width=geometry.width,
         head_width=geometry.head_width,
+        cls=geometry.cls,
+        ragged=geometry.ragged,
         fingerprint=fingerprint(adapter),
     )
     return patch_of(importance, model=record)
