@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from headprune.patch.file import load_patch as load_patch
     from headprune.patch.file import save_patch as save_patch
     from headprune.patch.patch import Patch as Patch
+    from headprune.patch.slice import sliced as sliced
     from headprune.perspectives.linguistic import captions_by_layer as captions_by_layer
     from headprune.pictures import PICTURE_ENDINGS as PICTURE_ENDINGS
     from headprune.pictures import read_picture as read_picture
@@ -82,6 +83,7 @@ _HOMES = {
     "headprune.patch.export": "export_folded",
     "headprune.patch.file": "load_patch save_patch",
     "headprune.patch.patch": "Patch",
+    "headprune.patch.slice": "sliced",
     "headprune.perspectives.linguistic": "captions_by_layer",
     "headprune.pictures": "PICTURE_ENDINGS read_picture",
     "headprune.recipes.load": "resolve",

@@ -116,6 +116,16 @@ class Adapter(ABC):
         """D(Z) (Eq. 9): states [R, T, d] of any depth -> norm -> connector -> language model -> R captions."""
 
     @abstractmethod
+    def without_heads(self, kept: Sequence[Sequence[int]]) -> Adapter:
+        """The same model with only the `kept` heads of each layer, [L][heads], left in its tower.
+
+        All other weights are shared with this adapter, which stays as it is.
+
+        Raises:
+            ModelError: heads of this family cannot be taken out.
+        """
+
+    @abstractmethod
     def save(self, folder: Path) -> None:
         """Write model, processor and generation settings into `folder`, loadable without headprune."""
 

@@ -13,6 +13,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from headprune import Adapter, Generation, ModelError, ModelRef, answering
 from headprune_transformers.families import Family, token_count
+from headprune_transformers.slicing import save_code, slice_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -68,6 +69,11 @@ class TransformersAdapter(Adapter):
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)  # type: ignore[operator]
         self.processor.save_pretrained(folder)
+        if hasattr(self.model.config, "headprune"):
+            save_code(self.family, folder)
+
+    def without_heads(self, kept: Sequence[Sequence[int]]) -> TransformersAdapter:
+        return TransformersAdapter(slice_model(self.model, self.family, kept), self.processor, self.family, self.ref)
 
     def _tokenise(self, prompt: str | None) -> dict[str, Tensor]:
         """Input ids [1, S] and what belongs to them; empty for a family that generates without a prompt."""

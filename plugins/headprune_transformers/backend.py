@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoProcessor
+from transformers import AutoConfig, AutoProcessor, PreTrainedConfig
 
 from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
 from headprune_transformers.adapter import TransformersAdapter
 from headprune_transformers.families import FAMILIES, Family, token_count
+from headprune_transformers.sliced import PREFIX
+from headprune_transformers.slicing import classes
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,7 +38,7 @@ class TransformersBackend(Backend):
     def outline(self, request: LoadRequest) -> Outline:
         config, family = _configuration(request)
         with torch.device("meta"):
-            model = getattr(transformers, family.model_class)(config)
+            model = _model_class(config, family)(config)
         geometry: Geometry = measure(find_sites(model, family.layout), family.layout)
         return Outline(
             geometry=geometry,
@@ -60,14 +62,21 @@ def _reading(request: LoadRequest, what: str, read: Any, **options: Any) -> Any:
 
 
 def _configuration(request: LoadRequest) -> tuple[Any, Family]:
-    config = _reading(request, "configuration", AutoConfig.from_pretrained)
-    family = FAMILIES.get(config.model_type)
+    written, _ = _reading(request, "configuration", PreTrainedConfig.get_config_dict)
+    model_type = str(written.get("model_type"))
+    family = FAMILIES.get(model_type.removeprefix(PREFIX))
     if family is None:
         raise ModelError(
-            f"model family {config.model_type!r} is not supported",
+            f"model family {model_type!r} is not supported",
             f"the transformers plugin supports {', '.join(FAMILIES)}; CONTRIBUTING.md says how to add a family",
         )
-    return config, family
+    # A sliced model is loaded by our own classes: the code in its folder is for those who lack them, and is not run.
+    reader = classes(family)[0] if model_type.startswith(PREFIX) else AutoConfig
+    return _reading(request, "configuration", reader.from_pretrained), family
+
+
+def _model_class(config: Any, family: Family) -> Any:
+    return classes(family)[1] if config.model_type.startswith(PREFIX) else getattr(transformers, family.model_class)
 
 
 def _device(request: LoadRequest) -> torch.device:
@@ -100,7 +109,7 @@ def _model(request: LoadRequest, config: Any, family: Family, device: torch.devi
     model, info = _reading(
         request,
         "model",
-        getattr(transformers, family.model_class).from_pretrained,
+        _model_class(config, family).from_pretrained,
         dtype=_dtype(request, config, device),
         use_safetensors=True,
         output_loading_info=True,

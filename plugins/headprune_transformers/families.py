@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headprune import TowerLayout
+from headprune_transformers.sliced import Tower
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,9 @@ class Family:
     Attributes:
         model_type: as its `config.json` says.
         model_class: the class in `transformers` that generates.
+        auto_class: the one of its Auto classes that finds it.
         layout: its tower.
+        heads_field: from its configuration to the tower's number of heads.
         embeddings: from the tower to the module that turns pixels into Z[0].
         encoder: from the tower to the module that runs the layers; what the tower does behind it is its final norm.
         prompt: asked when the user gives none; None where the family needs none.
@@ -23,10 +26,26 @@ class Family:
 
     model_type: str
     model_class: str
+    auto_class: str
     layout: TowerLayout
+    heads_field: str
     embeddings: str
     encoder: str
     prompt: str | None
+
+    @property
+    def sliceable(self) -> Tower:
+        """The same for the code that stands in a sliced model's folder, which has no headprune."""
+        layout = self.layout
+        return Tower(
+            model_class=self.model_class,
+            heads_field=self.heads_field,
+            layers=f"{layout.tower}.{layout.layers}",
+            attention=layout.attention,
+            qkv=layout.qkv,
+            output=layout.output,
+            heads=layout.heads,
+        )
 
 
 _EVA_TOWER = TowerLayout(
@@ -42,12 +61,23 @@ _EVA_TOWER = TowerLayout(
 FAMILIES = {
     family.model_type: family
     for family in (
-        Family("blip-2", "Blip2ForConditionalGeneration", _EVA_TOWER, "embeddings", "encoder", prompt=None),
+        Family(
+            "blip-2",
+            "Blip2ForConditionalGeneration",
+            "AutoModelForImageTextToText",
+            _EVA_TOWER,
+            "vision_config.num_attention_heads",
+            "embeddings",
+            "encoder",
+            prompt=None,
+        ),
         # InstructBLIP's Q-Former reads the instruction too, so there has to be one.
         Family(
             "instructblip",
             "InstructBlipForConditionalGeneration",
+            "AutoModelForImageTextToText",
             _EVA_TOWER,
+            "vision_config.num_attention_heads",
             "embeddings",
             "encoder",
             prompt="A short image description.",
