@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from headprune.jobs.evaluate import evaluate as evaluate
     from headprune.jobs.score import score as score
     from headprune.patch.apply import applied as applied
-    from headprune.patch.export import export_folded as export_folded
+    from headprune.patch.export import export as export
     from headprune.patch.file import load_patch as load_patch
     from headprune.patch.file import save_patch as save_patch
     from headprune.patch.patch import Patch as Patch
@@ -80,7 +80,7 @@ _HOMES = {
     "headprune.jobs.evaluate": "evaluate",
     "headprune.jobs.score": "score",
     "headprune.patch.apply": "applied",
-    "headprune.patch.export": "export_folded",
+    "headprune.patch.export": "export",
     "headprune.patch.file": "load_patch save_patch",
     "headprune.patch.patch": "Patch",
     "headprune.patch.slice": "sliced",

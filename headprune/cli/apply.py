@@ -14,13 +14,15 @@ from headprune.cli.output import reporting
 def apply(
     model: Annotated[str, typer.Argument(help="demo, a local folder, a hub id, or backend:ref.")],
     patch: Annotated[Path, typer.Argument(help="RUN/patch.safetensors.")],
-    out: Annotated[Path, typer.Option("--out", help="A new folder: a checkpoint that loads like any other.")],
+    out: Annotated[Path, typer.Option("--out", help="A new folder: a MODEL again, with a model card.")],
     scale: o.Scale = None,
     prune: o.Prune = None,
     how: Annotated[
         str | None,
         typer.Option(
-            "--how", help="fold: coefficients go into the weights, sizes stay. (default: fold)", show_default=False
+            "--how",
+            help="fold: coefficients go into the weights, sizes stay; slice: pruned heads also leave. (default: fold)",
+            show_default=False,
         ),
     ] = None,
     allow_other_weights: o.AllowOther = False,
@@ -31,7 +33,7 @@ def apply(
     quiet: o.Quiet = False,
     debug: o.Debug = False,
 ) -> None:
-    """Export MODEL with PATCH folded into its weights."""
+    """Export MODEL with PATCH folded into its weights, or with its pruned heads sliced out."""
     with reporting(as_json, quiet, debug) as output:
         from headprune.recipes import resolve
 
@@ -52,9 +54,10 @@ def apply(
             "parameters_after": exported.parameters_after,
         }
         heads = " ".join(f"{layer}.{head}" for layer, head in exported.pruned) or "none"
-        text = (
-            f"pruned heads (layer.head, 0-based): {heads}\n"
-            f"parameters: {exported.parameters_before:,}, unchanged by folding"
-        )
+        before, after = exported.parameters_before, exported.parameters_after
+        sizes = f"{before:,}, unchanged by folding"
+        if recipe.apply.how == "slice":
+            sizes = f"{before:,} before, {after:,} after ({100 * (1 - after / before):.1f} % fewer)"
+        text = f"pruned heads (layer.head, 0-based): {heads}\nparameters: {sizes}"
         output.result(document, lambda console: console.print(text))
         output.wrote("model", exported.out)

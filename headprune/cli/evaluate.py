@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from headprune.cli import options as o
 from headprune.cli.output import reporting
 from headprune.cli.progress import stage_progress
-
-if TYPE_CHECKING:
-    from headprune.jobs.evaluate import Evaluated
 
 
 def evaluate(
@@ -83,14 +79,7 @@ def evaluate(
 
         with stage_progress(output) as progress:
             done = perform_evaluate(resolved.recipe, patch, exclude, allow_other_weights, progress)
-        name = resolved.recipe.evaluate.scorer
-        output.result(
-            _document(done, name), lambda console: console.print(evaluation_table(done.evaluation, done.excluded, name))
-        )
-
-
-def _document(done: Evaluated, scorer: str) -> dict[str, Any]:
-    document = asdict(done.evaluation)
-    if done.evaluation.control:
-        document["control"]["better_than_chance"] = done.evaluation.control.better_than_chance
-    return {**document, "excluded": done.excluded, "scorer": scorer}
+        table = evaluation_table(done.evaluation, done.excluded, done.scorer)
+        output.result(done.document(), lambda console: console.print(table))
+        if done.run:
+            output.wrote("evaluation", done.run)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from headprune.errors import UsageError
 from headprune.evaluation.table1 import Change
 from headprune.files import refuse_unless_free
+from headprune.jobs.measured import kept_evaluation
 from headprune.jobs.opening import load_for
-from headprune.patch.export import export_folded
+from headprune.patch.export import export
 from headprune.patch.file import load_patch
 from headprune.patch.fit import check_fit
 from headprune.patch.patch import Patch, ScaleRule
-from headprune.patch.prune import PruneRule, choose_pruned, head_list
+from headprune.patch.prune import PruneRule, choose_pruned, head_list, silent
 from headprune.recipes.schema import Recipe
 
 
@@ -43,30 +42,20 @@ class Exported:
 
 
 def perform_apply(recipe: Recipe, patch_path: Path, out: Path, allow_other_weights: bool = False) -> Exported:
-    """Export the recipe's model with a patch folded in.
+    """Export the recipe's model with a patch folded in, or with its pruned heads sliced out.
 
     Raises:
         PatchError: unreadable, or for another model. UsageError: `out` is not empty, or the rule makes no sense.
+        ModelError: the family cannot be sliced, or the exported model says something else than the patched one.
     """
-    if recipe.apply.how != "fold":
-        raise UsageError(
-            f"--how {recipe.apply.how} is not there yet", "use --how fold: sizes stay, pruned heads fall silent"
-        )
     refuse_unless_free(out)
     patch = load_patch(patch_path)
     change = choose_change(patch, recipe.apply.scale, recipe.apply.prune)
     adapter = load_for(recipe)
     check_fit(patch, adapter, allow_other_weights)
-    pruned = head_list(change.pruned)
-    record: dict[str, Any] = {
-        "base": adapter.ref.name,
-        "base_revision": adapter.ref.revision,
-        "patch": patch.digest(),
-        "how": recipe.apply.how,
-        "scale": recipe.apply.scale,
-        "prune": recipe.apply.prune,
-        "pruned": [list(head) for head in pruned],
-    }
-    export_folded(adapter, change.coefficients, out, record)
-    # Folding writes coefficients into weights that stay where they are.
-    return Exported(out, pruned, adapter.parameter_count(), adapter.parameter_count())
+    settings = recipe.apply
+    record = {"patch": patch.digest(), "scale": settings.scale, "prune": settings.prune}
+    evaluation = kept_evaluation(patch_path, patch, settings.scale, settings.prune)
+    after = export(adapter, change.coefficients, out, record, settings.how, evaluation)
+    pruned = head_list(silent(adapter.geometry, change.coefficients))
+    return Exported(out, pruned, adapter.parameter_count(), after)

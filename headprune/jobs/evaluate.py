@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from headprune.errors import notice
 from headprune.evaluation.table1 import Convergence, EvaluateSettings, Evaluation, evaluate_model
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.apply import choose_change
+from headprune.jobs.measured import keep_evaluation
 from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, load_for
 from headprune.patch.file import load_patch
 from headprune.patch.fit import check_fit
@@ -25,10 +26,20 @@ from headprune.types import Dataset
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A finished `evaluate`: table 1, and how many samples were left out because scoring had used them."""
+    """A finished `evaluate`: table 1, how many samples were left out because scoring had used them, and the run folder
+    in which it was kept, if it was."""
 
     evaluation: Evaluation
     excluded: int
+    scorer: str
+    run: Path | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain data, for JSON."""
+        document = asdict(self.evaluation)
+        if self.evaluation.control:
+            document["control"]["better_than_chance"] = self.evaluation.control.better_than_chance
+        return {**document, "excluded": self.excluded, "scorer": self.scorer}
 
 
 def perform_evaluate(
@@ -41,7 +52,7 @@ def perform_evaluate(
     """Table 1 for the recipe's model, without and with a patch, on samples that were not scored on.
 
     Samples that `exclude`, a run folder, was scored on are left out, and those of the patch when it was made on the
-    same data.
+    same data. The result is kept in the run folder that the patch lies in, if it lies in one.
     """
     patch = load_patch(patch_path) if patch_path else None
     used = load_patch(exclude / "patch.safetensors").info.sample_ids if exclude else ()
@@ -50,7 +61,11 @@ def perform_evaluate(
     adapter = load_for(recipe)
     if patch:
         check_fit(patch, adapter, allow_other_weights)
-    return job.run(adapter, dataset, used, progress)
+    done = job.run(adapter, dataset, used, progress)
+    if not (patch and patch_path):
+        return done
+    run = keep_evaluation(patch_path, patch, recipe.apply.scale, recipe.apply.prune, done.document())
+    return replace(done, run=run)
 
 
 def evaluate(
@@ -120,7 +135,7 @@ class _Job:
             seed=recipe.seed,
         )
         evaluation = evaluate_model(adapter, here.samples, settings, self.change, progress)
-        return Evaluated(evaluation, sum(sample.id in used for sample in dataset.samples))
+        return Evaluated(evaluation, sum(sample.id in used for sample in dataset.samples), recipe.evaluate.scorer)
 
     def _doubt(self, dataset: Dataset, scored: set[str]) -> None:
         """Say so when data of another name has samples called as those that the patch was scored on."""

@@ -1,29 +1,116 @@
-"""A pruned model as a folder: a checkpoint that loads like any other, and a record of what was done to it."""
+"""A pruned model as a folder: folded or sliced, with a record of what was done, seen to load and to say the same."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
+from headprune.demo.dataset import held_out
+from headprune.errors import ModelError, notice
 from headprune.files import writing_folder
 from headprune.patch.apply import applied
+from headprune.patch.card import model_card
 from headprune.patch.patch import Array
-from headprune.towers.adapter import Adapter
+from headprune.patch.prune import head_list, silent
+from headprune.patch.slice import sliced
+from headprune.towers.adapter import Adapter, LoadRequest
+from headprune.towers.load import load_model
+from headprune.types import Generation
 
 RECORD = "headprune.json"
+HowRule = Literal["fold", "slice"]
+
+_PICTURES = 4
+_GENERATION = Generation(max_new_tokens=20)
+# How far the exported model's numbers may be from the patched one's, of their largest: silent heads are summed in one
+# of them and absent in the other, so they differ by rounding.
+_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 
-def export_folded(adapter: Adapter, coefficients: Array, out: str | Path, record: dict[str, Any]) -> None:
-    """Write the model with `coefficients` folded in to `out`; the model in memory is left unchanged.
+def export(
+    adapter: Adapter,
+    coefficients: Array,
+    out: str | Path,
+    record: Mapping[str, Any],
+    how: HowRule = "fold",
+    evaluation: Mapping[str, Any] | None = None,
+) -> int:
+    """Write the model with `coefficients` to `out`; the model in memory is left unchanged.
+
+    The folder is written beside `out` and loaded again, and what it says is compared with the patched model in memory,
+    before it gets its name: `out` appears whole and checked, or not at all. That takes room for a second model.
 
     Args:
         adapter: the model.
         coefficients: s, [L, H].
-        out: a folder that does not exist yet, or an empty one; it appears whole or not at all.
-        record: what was done, written to `headprune.json` beside the weights.
+        out: a folder that does not exist yet, or an empty one.
+        record: what else is to be known of it (`patch`, `scale`, `prune`), written to `headprune.json` beside the
+            weights with the base model and the pruned heads, and told in the model card.
+        how: `fold` multiplies the weights, and the checkpoint loads like any other; `slice` also takes heads whose
+            coefficient is 0 out of the model, whose folder then brings the code that loads it.
+        evaluation: what `headprune evaluate --json` found of these coefficients, for the model card.
+
+    Returns:
+        Parameters of the exported model.
+
+    Raises:
+        ModelError: the family cannot be sliced, or the exported model does not say what the patched one says.
     """
+    made = sliced(adapter, coefficients) if how == "slice" else None
+    record = {
+        "base": adapter.ref.name,
+        "base_revision": adapter.ref.revision,
+        "how": how,
+        "pruned": [list(head) for head in head_list(silent(adapter.geometry, coefficients))],
+        **record,
+    }
     with writing_folder(out) as beside:
-        with applied(adapter, coefficients):
-            adapter.save(beside)
+        with nullcontext() if made else applied(adapter, coefficients):
+            (made or adapter).save(beside)
+        del made
         (beside / RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        again = load_model(f"{adapter.ref.backend}:{beside}", _as_loaded(adapter, beside))
+        _compare(adapter, coefficients, again)
+        card = model_card(record, again.loading(), evaluation)
+        (beside / "README.md").write_text(card, encoding="utf-8")
+        return again.parameter_count()
+
+
+def _as_loaded(adapter: Adapter, folder: Path) -> LoadRequest:
+    return LoadRequest(str(folder), dtype=str(adapter.dtype).removeprefix("torch."), device=str(adapter.device))
+
+
+def _compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
+    """See that `again` says what `adapter` says with `coefficients`, on a few of the bundled pictures."""
+    pictures = [entry.picture(224) for entry in held_out(_PICTURES)]
+    with applied(adapter, coefficients):
+        expected, said = _answers(adapter, adapter.prepare(pictures))
+    found, says = _answers(again, again.prepare(pictures))
+    size = float(expected.abs().max())
+    apart = float((found.to(expected) - expected).abs().max()) / max(size, torch.finfo(torch.float32).tiny)
+    # Written so that NaN fails.
+    if not apart <= _TOLERANCE[adapter.dtype]:
+        raise ModelError(
+            f"the exported model's tower is {apart:.1e} off the patched one's, of its largest number",
+            "nothing was written; this is a bug in headprune or its adapter",
+        )
+    changed = sum(one != other for one, other in zip(said, says, strict=True))
+    if changed and adapter.dtype == torch.float32:
+        raise ModelError(
+            f"the exported model says {says!r} where the patched one says {said!r}",
+            "nothing was written; this is a bug in headprune or its adapter",
+        )
+    if changed:
+        kind = str(adapter.dtype).removeprefix("torch.")
+        notice(f"{changed} of {_PICTURES} captions changed by {kind} rounding when heads were taken out")
+
+
+def _answers(adapter: Adapter, pixels: Tensor) -> tuple[Tensor, list[str]]:
+    states = adapter.trace(pixels, depths=[adapter.geometry.layers]).states[adapter.geometry.layers]
+    return states.float(), adapter.decode(states, _GENERATION)

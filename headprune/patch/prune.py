@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headprune.errors import UsageError
-from headprune.patch.patch import Patch
+from headprune.patch.patch import Array, Patch, present
+from headprune.types import Geometry
 
 _FORMS = "count=K, fraction=F or threshold=T"
 
@@ -75,6 +76,12 @@ def choose_pruned(patch: Patch, rule: PruneRule) -> NDArray[np.bool_]:
             each = min(int(rule.value), count) if rule.kind == "count" else round(rule.value * count)
             pruned[layer, np.argsort(patch.alpha[layer], kind="stable")[:each]] = True
     return pruned
+
+
+def silent(geometry: Geometry, coefficients: Array) -> NDArray[np.bool_]:
+    """The heads of a tower that coefficients [L, H] silence, [L, H]."""
+    found: NDArray[np.bool_] = (coefficients == 0) & present(geometry.heads_in, geometry.heads)
+    return found
 
 
 def head_list(pruned: NDArray[np.bool_]) -> list[tuple[int, int]]:

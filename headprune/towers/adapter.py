@@ -129,6 +129,10 @@ class Adapter(ABC):
     def save(self, folder: Path) -> None:
         """Write model, processor and generation settings into `folder`, loadable without headprune."""
 
+    @abstractmethod
+    def loading(self) -> str:
+        """Lines of Python that load what `save` writes into FOLDER, without headprune; for the model card."""
+
 
 class Backend(ABC):
     """What an adapter plugin's target names: how its models are found and loaded."""

@@ -72,6 +72,15 @@ class TransformersAdapter(Adapter):
         if hasattr(self.model.config, "headprune"):
             save_code(self.family, folder)
 
+    def loading(self) -> str:
+        code = ", trust_remote_code=True" if hasattr(self.model.config, "headprune") else ""
+        auto = self.family.auto_class
+        return (
+            f"from transformers import {auto}, AutoProcessor\n\n"
+            f"model = {auto}.from_pretrained(FOLDER{code})\n"
+            f"processor = AutoProcessor.from_pretrained(FOLDER{code})"
+        )
+
     def without_heads(self, kept: Sequence[Sequence[int]]) -> TransformersAdapter:
         return TransformersAdapter(slice_model(self.model, self.family, kept), self.processor, self.family, self.ref)
 

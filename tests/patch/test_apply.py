@@ -13,7 +13,7 @@ import transformers
 from headprune import Generation, applied, load_model
 from headprune.errors import HeadpruneError, PatchError, UsageError
 from headprune.patch.apply import folded
-from headprune.patch.export import RECORD, export_folded
+from headprune.patch.export import RECORD, export
 from headprune.patch.fit import check_fit, fingerprint
 from tests.support import slow
 from tests.support.patches import patch_for
@@ -81,7 +81,7 @@ def test_an_exported_folder_loads_without_headprune(tiny, pictures, tmp_path: Pa
     with applied(tiny, COEFFICIENTS):
         said = slow.vanilla_captions(tiny, pixels, GENERATION)
     untouched = slow.vanilla_captions(tiny, pixels, GENERATION)
-    export_folded(tiny, COEFFICIENTS, tmp_path / "out", {"how": "fold"})
+    export(tiny, COEFFICIENTS, tmp_path / "out", {"how": "fold"})
     assert slow.vanilla_captions(tiny, pixels, GENERATION) == untouched
 
     cls = type(tiny.model)
@@ -101,14 +101,14 @@ def test_an_export_that_fails_leaves_nothing(tiny, tmp_path: Path, monkeypatch):
 
     monkeypatch.setattr(tiny, "save", full)
     with pytest.raises(HeadpruneError, match=r"space"):
-        export_folded(tiny, COEFFICIENTS, tmp_path / "a" / "out", {})
+        export(tiny, COEFFICIENTS, tmp_path / "a" / "out", {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_folder_that_holds_something_is_left_alone(tiny, tmp_path: Path):
     (tmp_path / "mine").write_text("precious")
     with pytest.raises(UsageError):
-        export_folded(tiny, COEFFICIENTS, tmp_path, {})
+        export(tiny, COEFFICIENTS, tmp_path, {})
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 

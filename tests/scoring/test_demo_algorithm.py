@@ -11,7 +11,7 @@ import torch
 from bert_score import BERTScorer
 from transformers import AutoProcessor, Blip2ForConditionalGeneration
 
-from headprune import Generation, applied, demo, export_folded, load_model, make_scorer, open_dataset
+from headprune import Generation, applied, demo, export, load_model, make_scorer, open_dataset
 from headprune.edits.edit import Context
 from headprune.hooks.catalogue import catalogue
 from headprune.scoring.algorithm import ScoreSettings, score_heads
@@ -149,7 +149,7 @@ def test_a_folded_demo_is_plain_transformers(model, drawn, pixels, tmp_path: Pat
     with applied(model, s):
         said = slow.vanilla_captions(model, pixels, GENERATION)
     assert said != unpatched
-    export_folded(model, s, tmp_path / "folded", {})
+    export(model, s, tmp_path / "folded", {})
     vanilla = Blip2ForConditionalGeneration.from_pretrained(tmp_path / "folded")
     processor = AutoProcessor.from_pretrained(tmp_path / "folded")
     pictures = [sample.load() for sample in drawn.samples]
