@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from headprune.edits.edit import Context
 from headprune.edits.heads import Isolate
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import Batch, DecodeQueue, Key, picture_batches
+from headprune.towers.batches import Batch, DecodeQueue, Decoder, Key, traces
 from headprune.towers.replay import replay
 from headprune.types import Generation, Sample
 
@@ -20,9 +20,8 @@ def captions_by_layer(
     One tower pass a picture; the words of many layers and pictures are generated together.
     """
     said: dict[Key, str] = {}
-    queue = DecodeQueue(adapter, generation, batch.rows, said.__setitem__)
-    for some, pixels in picture_batches(adapter, samples, batch.pictures):
-        traced = adapter.trace(pixels, depths=[layer + 1 for layer in layers])
+    queue = DecodeQueue(Decoder(adapter, generation, batch), said.__setitem__)
+    for some, traced in traces(adapter, samples, batch, depths=[layer + 1 for layer in layers]):
         for layer in layers:
             queue.put([(sample.id, layer, 0) for sample in some], traced.states[layer + 1])
     queue.flush()
@@ -34,9 +33,10 @@ def captions_of_head(
 ) -> list[str]:
     """What one head says alone: the layer's output with every other head silent, decoded at that layer (isolate)."""
     captions: list[str] = []
+    decoder = Decoder(adapter, generation, batch)
     isolate, context = Isolate(), Context(adapter.geometry.heads_in[layer])
-    for _, pixels in picture_batches(adapter, samples, batch.pictures):
-        capture = adapter.trace(pixels, [layer]).captures[layer]
+    for _, traced in traces(adapter, samples, batch, [layer]):
+        capture = traced.captures[layer]
         rows = isolate.variants(capture, [head], context)
-        captions += adapter.decode(replay(adapter.sites[layer], capture, rows.residual, rows.heads), generation)
+        captions += decoder.decode(replay(adapter.sites[layer], capture, rows.residual, rows.heads))
     return captions

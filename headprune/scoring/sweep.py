@@ -14,8 +14,9 @@ from torch import Tensor
 
 from headprune.edits.edit import Context, Edit
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Key, picture_batches
+from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Decoder, Key, traces
 from headprune.towers.capture import Capture
+from headprune.towers.memory import Room
 from headprune.towers.replay import advance, replay
 from headprune.types import DecodePoint, Generation, Sample
 
@@ -60,32 +61,38 @@ def sweep(
     heads_in = adapter.geometry.heads_in
     todo = [sample for sample in samples if any(key not in known for key in plan.keys(sample.id, heads_in))]
     fresh: Captions = {}
-    queue = DecodeQueue(adapter, plan.generation, plan.batch.rows, fresh.__setitem__)
-    for some, pixels in picture_batches(adapter, todo, plan.batch.pictures):
+    queue = DecodeQueue(Decoder(adapter, plan.generation, plan.batch), fresh.__setitem__)
+    room = Room(plan.batch.rows, "variants")
+    for some, traced in traces(adapter, todo, plan.batch, plan.layers, [layer + 1 for layer in plan.references]):
         ids = [sample.id for sample in some]
-        traced = adapter.trace(pixels, plan.layers, [layer + 1 for layer in plan.references])
         for layer in plan.references:
             queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1])
         for layer in plan.layers:
             context = Context(heads_in[layer], means[layer] if means is not None else None)
-            _sweep_layer(adapter, traced.captures[layer], ids, plan, context, queue)
+            _sweep_layer(adapter, traced.captures[layer], ids, plan, context, queue, room)
             _hand_over(fresh, deliver)
     queue.flush()
     _hand_over(fresh, deliver)
 
 
 def _sweep_layer(
-    adapter: Adapter, capture: Capture, ids: Sequence[str], plan: SweepPlan, context: Context, queue: DecodeQueue
+    adapter: Adapter,
+    capture: Capture,
+    ids: Sequence[str],
+    plan: SweepPlan,
+    context: Context,
+    queue: DecodeQueue,
+    room: Room,
 ) -> None:
-    """All heads of one captured layer, as many at a time as rows allow."""
-    step = max(1, plan.batch.rows // len(ids))
-    for start in range(0, context.heads, step):
-        heads = range(start, min(start + step, context.heads))
-        rows = plan.edit.variants(capture, heads, context)
+    """All heads of one captured layer, as many at a time as `room` has rows for their pictures."""
+
+    def states_of(start: int, stop: int) -> Tensor:
+        rows = plan.edit.variants(capture, range(start, stop), context)
         states = replay(adapter.sites[capture.layer], capture, rows.residual, rows.heads)
-        if plan.decode_at is DecodePoint.LAST:
-            states = advance(adapter.sites, states, capture)
-        queue.put([(id_, capture.layer, head) for head in heads for id_ in ids], states)
+        return advance(adapter.sites, states, capture) if plan.decode_at is DecodePoint.LAST else states
+
+    for start, stop, states in room.pieces(context.heads, states_of, len(ids)):
+        queue.put([(id_, capture.layer, head) for head in range(start, stop) for id_ in ids], states)
 
 
 def _hand_over(fresh: Captions, deliver: Callable[[Captions], None]) -> None:
@@ -99,8 +106,8 @@ def mean_head_outputs(
 ) -> dict[int, Tensor]:
     """layer -> [T, H*dh]: head outputs averaged over the samples, per token position; summed in float64, one pass."""
     sums: dict[int, Tensor] = {}
-    for _, pixels in picture_batches(adapter, samples, batch.pictures):
-        for layer, capture in adapter.trace(pixels, layers).captures.items():
+    for _, traced in traces(adapter, samples, batch, layers):
+        for layer, capture in traced.captures.items():
             # Summed on the CPU: not every device has float64.
             total = capture.heads.cpu().to(torch.float64).sum(dim=0)
             sums[layer] = sums[layer] + total if layer in sums else total

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from headprune.towers.adapter import Adapter
+from headprune.towers.capture import Trace
+from headprune.towers.memory import Room, budget, measured
 from headprune.types import Generation, Geometry, Sample
 
 # What one row of a replay or a decode may cost beside its states: the MLP's hidden layer is 4 widths, attention
 # inputs and outputs a few more.
 _WIDTHS_PER_TOKEN = 12
-_CPU_BUDGET = 1 << 30
 _MOST_ROWS = 512
+_PROBED_ROWS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """How much is done at once.
+    """How much is done at once. Whatever it says, less is done where memory runs out.
 
     Attributes:
         rows: variants replayed and decoded together.
         pictures: pictures in one tower pass.
+        probing: whether `rows` is a guess from the tower alone, to be found for decoding by a first, smaller batch.
     """
 
     rows: int
     pictures: int
+    probing: bool = False
 
 
 def choose_batch(geometry: Geometry, tokens: int, itemsize: int, asked: int | None, device: torch.device) -> Batch:
@@ -41,47 +47,109 @@ def choose_batch(geometry: Geometry, tokens: int, itemsize: int, asked: int | No
         asked: rows the user asked for; None chooses.
         device: where the tower runs.
     """
-    budget = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _CPU_BUDGET
     row = tokens * geometry.width * itemsize
-    rows = asked or max(1, min(_MOST_ROWS, budget // (row * _WIDTHS_PER_TOKEN)))
+    rows = asked or max(1, min(_MOST_ROWS, budget(device) // (row * _WIDTHS_PER_TOKEN)))
     # A picture in a pass holds a capture (residual, head outputs, output) of every layer.
-    held = max(1, budget // (3 * row * geometry.layers))
-    return Batch(rows, max(1, min(rows // max(1, geometry.heads), held)))
+    held = max(1, budget(device) // (3 * row * geometry.layers))
+    return Batch(rows, max(1, min(rows // max(1, geometry.heads), held)), probing=asked is None)
 
 
 def picture_batches(
     adapter: Adapter, samples: Sequence[Sample], size: int
 ) -> Iterator[tuple[Sequence[Sample], Tensor]]:
-    """Samples with their pixels [B, ...], `size` at a time."""
-    for start in range(0, len(samples), size):
+    """Samples with their pixels [B, ...], `size` at a time; the next ones are opened and prepared meanwhile."""
+
+    def prepared(start: int) -> tuple[Sequence[Sample], Tensor]:
         some = samples[start : start + size]
-        yield some, adapter.prepare([sample.load() for sample in some])
+        return some, adapter.prepare([sample.load() for sample in some])
+
+    with ThreadPoolExecutor(1, "headprune-pictures") as worker:
+        coming = worker.submit(prepared, 0) if samples else None
+        for start in range(size, len(samples) + size, size):
+            assert coming is not None
+            ready = coming.result()
+            coming = worker.submit(prepared, start) if start < len(samples) else None
+            yield ready
+
+
+def traces(
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    batch: Batch,
+    capture: Collection[int] = (),
+    depths: Collection[int] = (),
+) -> Iterator[tuple[Sequence[Sample], Trace]]:
+    """Samples with a tower pass over their pictures, as many at a time as `batch` says and memory holds."""
+
+    def passed(pixels: Tensor, start: int, stop: int) -> Trace:
+        return adapter.trace(pixels[start:stop], capture, depths)
+
+    room = Room(batch.pictures, "pictures")
+    for some, pixels in picture_batches(adapter, samples, batch.pictures):
+        for start, stop, traced in room.pieces(len(some), partial(passed, pixels)):
+            yield some[start:stop], traced
+
+
+class Decoder:
+    """Puts states into words, as many rows at a time as memory holds.
+
+    Where the batch size is to be found, a first batch of a few rows is watched, and rows are chosen by what it took.
+
+    Args:
+        adapter: decodes.
+        generation: how.
+        batch: how many rows to begin with.
+    """
+
+    def __init__(self, adapter: Adapter, generation: Generation, batch: Batch) -> None:
+        self._adapter = adapter
+        self._generation = generation
+        self._probing = batch.probing and batch.rows > _PROBED_ROWS
+        self._room = Room(_PROBED_ROWS if self._probing else batch.rows, "captions")
+
+    @property
+    def rows(self) -> int:
+        """Rows of a full batch, for now."""
+        return self._room.size
+
+    def decode(self, states: Tensor) -> list[str]:
+        """Captions of states [R, T, d], in order."""
+        said: list[str] = []
+        for _, _, captions in self._room.pieces(len(states), lambda start, stop: self._some(states[start:stop])):
+            said += captions
+        return said
+
+    def _some(self, states: Tensor) -> list[str]:
+        if not self._probing or len(states) < _PROBED_ROWS:
+            return self._adapter.decode(states, self._generation)
+        captions, grown = measured(self._adapter.device, lambda: self._adapter.decode(states, self._generation))
+        self._probing = False
+        if grown is not None:
+            each = max(1, grown // len(states))
+            # A power of two: what was measured varies a little from run to run, what is chosen should not.
+            fitting = max(1, budget(self._adapter.device) // each)
+            self._room.size = min(_MOST_ROWS, 1 << (fitting.bit_length() - 1))
+        return captions
 
 
 class DecodeQueue:
     """Collects states until a batch is full, then puts it into words.
 
     Args:
-        adapter: decodes.
-        generation: how.
-        rows: rows of a full batch.
+        decoder: decodes, and says how many rows are a full batch.
         deliver: called with (key, caption) for each row, in order.
     """
 
-    def __init__(
-        self, adapter: Adapter, generation: Generation, rows: int, deliver: Callable[[Key, str], None]
-    ) -> None:
-        self._adapter = adapter
-        self._generation = generation
-        self._rows = rows
+    def __init__(self, decoder: Decoder, deliver: Callable[[Key, str], None]) -> None:
+        self._decoder = decoder
         self._deliver = deliver
         self._keys: list[Key] = []
         self._states: list[Tensor] = []
 
     def put(self, keys: Sequence[Key], states: Tensor) -> None:
         """Add states [R, T, d], row r known as keys[r]; decodes whatever fills a batch."""
-        while len(keys) + len(self._keys) >= self._rows:
-            room = self._rows - len(self._keys)
+        while len(keys) + len(self._keys) >= self._decoder.rows:
+            room = max(0, self._decoder.rows - len(self._keys))
             self._keys += keys[:room]
             self._states.append(states[:room])
             self.flush()
@@ -96,7 +164,7 @@ class DecodeQueue:
             return
         keys, states = self._keys, torch.cat(self._states)
         self._keys, self._states = [], []
-        for key, caption in zip(keys, self._adapter.decode(states, self._generation), strict=True):
+        for key, caption in zip(keys, self._decoder.decode(states), strict=True):
             self._deliver(key, caption)
 
 
