@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +78,7 @@ def writing_folder(path: str | Path) -> Iterator[Path]:
 
 def _beside(target: Path) -> Path:
     """A new hidden name in the target's folder, with its suffix: writers tell the format by it."""
-    return target.with_name(f".{target.stem[:100]}.{secrets.token_hex(4)}{target.suffix}")
+    return target.with_name(f".{target.stem[:100]}.{os.urandom(4).hex()}{target.suffix}")
 
 
 def refuse_unless_free(folder: Path) -> None:

@@ -17,6 +17,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Plain help: it starts in a third of the time, and reads as well through a pipe.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -36,10 +38,10 @@ def _root(
     pass
 
 
-app.command("score")(score.score)
-app.command("apply")(apply.apply)
-app.command("evaluate")(evaluate.evaluate)
-app.command("caption")(caption.caption)
+app.command("score", short_help="Weigh every head on a few samples.")(score.score)
+app.command("apply", short_help="Export a pruned model.")(apply.apply)
+app.command("evaluate", short_help="Compare before and after a patch.")(evaluate.evaluate)
+app.command("caption", short_help="What a model, layer or head says.")(caption.caption)
 app.add_typer(patch.app, name="patch")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(recipe.app, name="recipe")

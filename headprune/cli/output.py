@@ -1,4 +1,7 @@
-"""The one sink: results on stdout, everything else on stderr, errors worded once, exit codes from the errors."""
+"""The one sink: results on stdout, everything else on stderr, errors worded once, exit codes from the errors.
+
+rich is imported where something is printed: `headprune --help` starts without it.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,21 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from headprune.errors import ExitCode, HeadpruneError, Notice
 from headprune.files import cannot_write
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+def _console(stderr: bool) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
 
 
 @dataclass
@@ -34,8 +42,8 @@ class Output:
 
     json: bool
     quiet: bool
-    stdout: Console = field(default_factory=lambda: Console(highlight=False))
-    stderr: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    stdout: Console = field(default_factory=lambda: _console(stderr=False))
+    stderr: Console = field(default_factory=lambda: _console(stderr=True))
 
     def result(self, document: Any, show: Callable[[Console], None]) -> None:
         """The command's result: `document` under --json, else whatever `show` prints to stdout."""
@@ -132,6 +140,11 @@ def _calm_libraries(quiet: bool) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> RenderableType:
     """A plain table; all but the first `left` columns are right-aligned."""
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
     made = Table(box=None, pad_edge=False, show_header=any(columns), header_style="dim")
     for index, column in enumerate(columns):
         made.add_column(escape(column), justify="left" if index < left else "right", overflow="fold")
@@ -151,4 +164,6 @@ def numbers(array: Any) -> Any:
 
 def shown(text: str) -> str:
     """Text that someone else wrote, made safe for a terminal: no markup, no control characters."""
+    from rich.markup import escape
+
     return escape("".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text))

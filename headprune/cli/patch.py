@@ -11,7 +11,7 @@ import typer
 from headprune.cli import options as o
 from headprune.cli.output import numbers, reporting, table
 
-app = typer.Typer(help="Look into patches and combine them.", no_args_is_help=True)
+app = typer.Typer(help="Look into patches and combine them.", no_args_is_help=True, rich_markup_mode=None)
 
 PatchFile = Annotated[Path, typer.Argument(help="A patch.safetensors.")]
 Out = Annotated[Path, typer.Option("--out", help="The patch to write.")]

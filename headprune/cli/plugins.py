@@ -7,7 +7,7 @@ import typer
 from headprune.cli import options as o
 from headprune.cli.output import reporting, table
 
-app = typer.Typer(help="What is installed.", no_args_is_help=True)
+app = typer.Typer(help="What is installed.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()

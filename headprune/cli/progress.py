@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from headprune.cli.output import Output
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from headprune.scoring.algorithm import Progress as Step
 
 # Seconds between plain lines: a log file of an hour's run stays readable.
@@ -24,15 +24,7 @@ def scoring_progress(output: Output) -> Iterator[Callable[[Step], None]]:
     if output.quiet:
         yield lambda step: None
     elif output.stderr.is_terminal:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("[dim]sample {task.fields[sample]}[/]"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=output.stderr, transient=True) as bar:
+        with _bar(output) as bar:
             tasks = {}
 
             def show(step: Step) -> None:
@@ -43,6 +35,20 @@ def scoring_progress(output: Output) -> Iterator[Callable[[Step], None]]:
             yield show
     else:
         yield _plain_lines(output)
+
+
+def _bar(output: Output) -> Progress:
+    from rich import progress as p
+
+    columns = (
+        p.TextColumn("{task.description}"),
+        p.BarColumn(),
+        p.MofNCompleteColumn(),
+        p.TextColumn("[dim]sample {task.fields[sample]}[/]"),
+        p.TimeElapsedColumn(),
+        p.TimeRemainingColumn(),
+    )
+    return p.Progress(*columns, console=output.stderr, transient=True)
 
 
 def _plain_lines(output: Output) -> Callable[[Step], None]:

@@ -11,7 +11,7 @@ import typer
 from headprune.cli import options as o
 from headprune.cli.output import reporting, table
 
-app = typer.Typer(help="Check recipes.", no_args_is_help=True)
+app = typer.Typer(help="Check recipes.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()

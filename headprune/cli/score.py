@@ -10,7 +10,6 @@ import typer
 from headprune.cli import options as o
 from headprune.cli.output import Output, numbers, reporting
 from headprune.cli.progress import scoring_progress
-from headprune.cli.tables import head_table
 
 if TYPE_CHECKING:
     from headprune.jobs.score import Scored
@@ -99,6 +98,7 @@ def score(
             return
         if out is None:
             raise UsageError("score needs a run folder", "--out RUN")
+        from headprune.cli.tables import head_table
         from headprune.jobs.score import perform_score
 
         with scoring_progress(output) as progress:

@@ -15,6 +15,7 @@ from headprune_transformers.families import FAMILIES, Family, token_count
 from headprune_transformers.sliced import PREFIX
 from headprune_transformers.slicing import classes
 
+_CHECK = "check the name, the revision and the network; only safetensors weights are read"
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -57,13 +58,16 @@ def _reading(request: LoadRequest, what: str, read: Any, **options: Any) -> Any:
     # transformers raises OSError, ValueError, KeyError, ImportError and more for a folder that is not as it should be.
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        hint = "check the name, the revision and the network; only safetensors weights are read"
-        raise ModelError(f"the {what} of {request.name} cannot be loaded: {first}", hint) from error
+        raise ModelError(f"the {what} of {request.name} cannot be loaded: {first}", _CHECK) from error
 
 
 def _configuration(request: LoadRequest) -> tuple[Any, Family]:
     written, _ = _reading(request, "configuration", PreTrainedConfig.get_config_dict)
-    model_type = str(written.get("model_type"))
+    if "model_type" not in written:
+        raise ModelError(
+            f"the configuration of {request.name} cannot be loaded: no config.json that names a model_type", _CHECK
+        )
+    model_type = str(written["model_type"])
     family = FAMILIES.get(model_type.removeprefix(PREFIX))
     if family is None:
         raise ModelError(

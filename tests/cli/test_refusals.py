@@ -95,10 +95,6 @@ def test_a_pruning_rule_that_makes_no_sense(scored, rule):
         assert "--prune" in scored.refuses(2, *words, "--prune", rule)
 
 
-def test_slicing_is_refused_not_folded(scored):
-    assert "slice is not there yet" in scored.refuses(2, "apply", "model", PATCH, "--out", "out", "--how", "slice")
-
-
 # Settings.
 
 
@@ -333,7 +329,9 @@ def test_no_space_for_a_result_leaves_nothing(scored, size, words):
     before = scored.tree()
     done = limited(scored, size, *words)
     assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("error: cannot write") and "\n  next: " in done.stderr
+    # The run's store cannot be opened either, which is said.
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("note:")]
+    assert errors[0].startswith("error: cannot write") and errors[1].startswith("  next: ")
     assert "Traceback" not in done.stderr and done.stdout == ""
     assert scored.tree() == before
 

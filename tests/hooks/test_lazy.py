@@ -14,6 +14,7 @@ from headprune import save_patch
 from tests.support.patches import patch_of
 
 HEAVY = ("torch", "transformers", "datasets", "bert_score")
+FOR_RESULTS = ("rich", "numpy")
 WATCHED = """
 import sys
 sys.argv = ["headprune", *sys.argv[1:]]
@@ -44,6 +45,14 @@ def test_light_commands_load_no_torch(tmp_path: Path, words: list[str], shown: s
     )  # fmt: skip
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "loaded"), done.stderr
     assert shown in done.stdout
+
+
+def test_help_starts_without_what_only_results_need():
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED.format(heavy=(*HEAVY, *FOR_RESULTS)), "--help"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "loaded"), done.stderr
 
 
 def test_importing_headprune_loads_no_torch():
