@@ -81,5 +81,5 @@ def evaluate(
             done = perform_evaluate(resolved.recipe, patch, exclude, allow_other_weights, progress)
         table = evaluation_table(done.evaluation, done.excluded, done.scorer)
         output.result(done.document(), lambda console: console.print(table))
-        if done.run:
-            output.wrote("evaluation", done.run)
+        if done.kept:
+            output.wrote("evaluation", done.kept)

@@ -26,13 +26,13 @@ from headprune.types import Dataset
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """A finished `evaluate`: table 1, how many samples were left out because scoring had used them, and the run folder
-    in which it was kept, if it was."""
+    """A finished `evaluate`: table 1, how many samples were left out because scoring had used them, and the file in
+    its run folder in which it was kept, if it was."""
 
     evaluation: Evaluation
     excluded: int
     scorer: str
-    run: Path | None = None
+    kept: Path | None = None
 
     def document(self) -> dict[str, Any]:
         """The same as plain data, for JSON."""
@@ -64,8 +64,8 @@ def perform_evaluate(
     done = job.run(adapter, dataset, used, progress)
     if not (patch and patch_path):
         return done
-    run = keep_evaluation(patch_path, patch, recipe.apply.scale, recipe.apply.prune, done.document())
-    return replace(done, run=run)
+    kept = keep_evaluation(patch_path, patch, recipe.apply.scale, recipe.apply.prune, done.document())
+    return replace(done, kept=kept)
 
 
 def evaluate(

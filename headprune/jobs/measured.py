@@ -1,4 +1,4 @@
-"""What was measured of a patch, kept in the run that made it, so that the model card of an export can tell."""
+"""What was measured of a patch, kept beside it in the run that made it, so that an export's model card can tell."""
 
 from __future__ import annotations
 
@@ -8,43 +8,46 @@ from pathlib import Path
 from typing import Any
 
 from headprune.errors import HeadpruneError, notice
+from headprune.files import writing
 from headprune.patch.patch import Patch, ScaleRule
-from headprune.runs.store import FILE, RunStore, canonical
+from headprune.patch.prune import PruneRule
+from headprune.runs.store import FILE
 
 
 def keep_evaluation(
     patch_path: Path, patch: Patch, scale: ScaleRule, prune: str | None, document: Mapping[str, Any]
 ) -> Path | None:
-    """Keep an evaluation of `patch` in the run folder that it lies in; None where it lies in none.
+    """Write an evaluation of `patch` into the run folder that it lies in; None where it lies in none.
 
-    The result is on the screen by now: a store that cannot be written is announced, and is no error.
+    The result is on the screen by now: a folder that cannot be written is announced, and is no error.
     """
-    folder = patch_path.parent
-    if not (folder / FILE).is_file():
+    if not (patch_path.parent / FILE).is_file():
         return None
+    path = _place(patch_path, scale, prune)
+    content = {"patch": patch.digest(), "scale": scale, "prune": prune, "evaluation": dict(document)}
     try:
-        with RunStore.open(folder, create=False) as store:
-            store.set_meta(_key(patch, scale, prune), canonical(dict(document)))
+        with writing(path) as beside:
+            beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except HeadpruneError as error:
         notice(f"the evaluation is not kept in the run: {error}")
         return None
-    return folder
+    return path
 
 
 def kept_evaluation(patch_path: Path, patch: Patch, scale: ScaleRule, prune: str | None) -> dict[str, Any] | None:
     """The last evaluation of `patch` under this scale and pruning rule, if its run folder has one."""
-    folder = patch_path.parent
-    if not (folder / FILE).is_file():
+    path = _place(patch_path, scale, prune)
+    if not path.is_file():
         return None
     try:
-        with RunStore.open(folder, create=False) as store:
-            text = store.meta(_key(patch, scale, prune))
-    except HeadpruneError as error:
-        notice(f"the run beside the patch cannot be read, so the model card tells no evaluation: {error}")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        evaluation: dict[str, Any] | None = content["evaluation"] if content["patch"] == patch.digest() else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        notice(f"{path} cannot be read, so the model card tells no evaluation: {error}")
         return None
-    found: dict[str, Any] | None = json.loads(text) if text else None
-    return found
+    return evaluation
 
 
-def _key(patch: Patch, scale: ScaleRule, prune: str | None) -> str:
-    return canonical({"evaluation of": patch.digest(), "scale": scale, "prune": prune})
+def _place(patch_path: Path, scale: ScaleRule, prune: str | None) -> Path:
+    rule = PruneRule.parse(prune) if prune else "none"
+    return patch_path.parent / f"evaluation-{scale}-{rule}.json"
