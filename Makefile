@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml $(shell find headprune plugins -type f -not -name '*.pyc')
 
-.PHONY: demo test check format build clean
+.PHONY: demo test check bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -24,6 +24,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# 15 to 20 minutes on two cores; python -m benchmarks --help says what can be left out.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -52,4 +56,8 @@ $(VENV)/.test: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[bench]"
 	touch $@

@@ -93,9 +93,7 @@ class Section:
         }
 
 
-def compared(
-    setting: str, values: Values, unit: str, against: Mapping[str, tuple[str, Target | None]]
-) -> list[Row]:
+def compared(setting: str, values: Values, unit: str, against: Mapping[str, tuple[str, Target | None]]) -> list[Row]:
     """Rows of one setting.
 
     Args:

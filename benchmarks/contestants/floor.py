@@ -1,7 +1,7 @@
 """The floor: the arithmetic that cannot be left out, in straight-line code for BLIP-2 alone, with no bookkeeping.
 
 One tower pass over the pictures, the remainder of a layer (and, at `last`, the layers behind it) over its variants,
-one decode of all variants, each in batches of the size that was fastest.
+one decode of all variants, both in batches of the size that was fastest.
 """
 
 from __future__ import annotations
@@ -17,35 +17,38 @@ from headprune import DecodePoint
 
 
 @torch.no_grad()
-def floor(task: Task, size: int) -> Captions:
-    """`size`: rows that go through layers, or are decoded, together."""
+def floor(task: Task, size: int, step: int) -> Captions:
+    """`size`: rows decoded together; `step`: rows that go through layers together."""
     tower = task.model.vision_model
+    layers = tower.encoder.layers
     states = tower.embeddings(task.pixels(task.pictures))
     variants: list[Tensor] = []
-    for index, layer in enumerate(tower.encoder.layers[: task.layers[-1] + 1]):
-        heads = _attend(layer, states)  # [B, T, H, dh]
+    for index in range(task.layers[-1] + 1):
+        heads = _attend(layers[index], states)
         if index in task.layers:
-            without = heads.repeat(task.heads, 1, 1, 1, 1)  # [H, B, T, H, dh]
-            for head in range(task.heads):
-                without[head, :, :, head] = 0
-            stream = states.repeat(task.heads, 1, 1)
-            behind = tower.encoder.layers[index + 1 :] if task.decode_at is DecodePoint.LAST else ()
-            for some, residual in zip(
-                without.flatten(-2).flatten(0, 1).split(size), stream.split(size), strict=True
-            ):
-                rows = _finish(layer, residual, some)
-                for later in behind:
-                    rows = _finish(later, rows, _attend(later, rows).flatten(-2))
-                variants.append(rows)
-        states = _finish(layer, states, heads.flatten(-2))
-    captions = [caption for rows in torch.cat(variants).split(size) for caption in _decode(task, rows)]
-    keys = [
-        (picture, layer, head)
-        for layer in task.layers
-        for head in range(task.heads)
-        for picture in range(len(task.pictures))
-    ]
+            until = len(layers) if task.decode_at is DecodePoint.LAST else index + 1
+            variants += _variants(layers[index:until], states, heads, step)
+        states = _finish(layers[index], states, heads.flatten(-2))
+    captions = [caption for rows in torch.split(torch.cat(variants), size) for caption in _decode(task, rows)]
+    pictures = range(len(task.pictures))
+    keys = [(picture, layer, head) for layer in task.layers for head in range(task.heads) for picture in pictures]
     return dict(zip(keys, captions, strict=True))
+
+
+def _variants(layers: Any, states: Tensor, heads: Tensor, step: int) -> list[Tensor]:
+    """States [B, T, d] before the first of `layers`, its heads [B, T, H, dh] -> [H*B, T, d] behind the last."""
+    total = heads.shape[2]
+    without = heads.repeat(total, 1, 1, 1, 1)  # [H, B, T, H, dh]
+    for head in range(total):
+        without[head, :, :, head] = 0
+    parts = []
+    outputs = torch.split(without.flatten(-2).flatten(0, 1), step)
+    for some, residual in zip(outputs, torch.split(states.repeat(total, 1, 1), step), strict=True):
+        rows = _finish(layers[0], residual, some)
+        for later in layers[1:]:
+            rows = _finish(later, rows, _attend(later, rows).flatten(-2))
+        parts.append(rows)
+    return parts
 
 
 def _attend(layer: Any, states: Tensor) -> Tensor:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from benchmarks.task import Captions, Task
 from headprune import Edit, Generation, Sample
 from headprune.hooks.catalogue import make
 from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.towers.batches import Key, choose_batch
-
-from benchmarks.task import Captions, Task
 
 
 def ours(task: Task) -> Captions:
