@@ -4,6 +4,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 RUN ?= demo-run
+BENCH ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml $(shell find headprune plugins -type f -not -name '*.pyc')
@@ -25,9 +26,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# 15 to 20 minutes on two cores; python -m benchmarks --help says what can be left out.
+# BENCH=--quick only sees that all runs and agrees; python -m benchmarks --help names what else there is.
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

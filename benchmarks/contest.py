@@ -27,7 +27,7 @@ RATIOS = "ours is divided by the floor, the others by ours; captions were equal 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rows at a time, found fastest, for those contestants that have a choice: B3, and the floor's decode and layers."""
+    """Rows at a time, found fastest, for those who have a choice: B3, and the decode and the layers of the floor."""
 
     rows: int
     decode: int
