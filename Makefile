@@ -4,11 +4,12 @@
 VENV ?= .venv
 PYTHON ?= python3
 RUN ?= demo-run
+BENCH ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml $(shell find headprune plugins -type f -not -name '*.pyc')
 
-.PHONY: demo test check format build clean
+.PHONY: demo test check bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -24,6 +25,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# BENCH=--quick only sees that all runs and agrees; python -m benchmarks --help names what else there is.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -52,4 +57,8 @@ $(VENV)/.test: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[bench]"
 	touch $@

@@ -1,0 +1,1 @@
+"""One question a file: a function from an `Effort` to a `Section`."""
