@@ -6,7 +6,7 @@ many layers, heads and pictures are generated in one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,16 +68,18 @@ def sweep(
             queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1])
         for layer in plan.layers:
             context = Context(heads_in[layer], means[layer] if means is not None else None)
-            _sweep_layer(adapter, traced.captures[layer], ids, plan, context, queue)
+            for keys, states in layer_variants(adapter, traced.captures[layer], ids, plan, context):
+                queue.put(keys, states)
             _hand_over(fresh, deliver)
     queue.flush()
     _hand_over(fresh, deliver)
 
 
-def _sweep_layer(
-    adapter: Adapter, capture: Capture, ids: Sequence[str], plan: SweepPlan, context: Context, queue: DecodeQueue
-) -> None:
-    """All heads of one captured layer, as many at a time as rows allow."""
+def layer_variants(
+    adapter: Adapter, capture: Capture, ids: Sequence[str], plan: SweepPlan, context: Context
+) -> Iterator[tuple[list[Key], Tensor]]:
+    """The states to decode, [R, T, d], of all heads of one captured layer, with the key of each row; as many heads at a
+    time as rows allow, each with all of the captured pictures `ids`."""
     step = max(1, plan.batch.rows // len(ids))
     for start in range(0, context.heads, step):
         heads = range(start, min(start + step, context.heads))
@@ -85,7 +87,7 @@ def _sweep_layer(
         states = replay(adapter.sites[capture.layer], capture, rows.residual, rows.heads)
         if plan.decode_at is DecodePoint.LAST:
             states = advance(adapter.sites, states, capture)
-        queue.put([(id_, capture.layer, head) for head in heads for id_ in ids], states)
+        yield [(id_, capture.layer, head) for head in heads for id_ in ids], states
 
 
 def _hand_over(fresh: Captions, deliver: Callable[[Captions], None]) -> None:

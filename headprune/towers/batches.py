@@ -14,6 +14,10 @@ from headprune.types import Generation, Geometry, Sample
 # What one row of a replay or a decode may cost beside its states: the MLP's hidden layer is 4 widths, attention
 # inputs and outputs a few more.
 _WIDTHS_PER_TOKEN = 12
+# What is kept of a layer for a backward pass, in widths: what its norms, attention and MLP read and say.
+_WIDTHS_FOR_GRADIENTS = 24
+# Distributions [S, V] that one teacher-forced row costs: logits, log-probabilities of both models, and a scorer's work.
+_DISTRIBUTIONS = 8
 _CPU_BUDGET = 1 << 30
 _MOST_ROWS = 512
 
@@ -41,7 +45,7 @@ def choose_batch(geometry: Geometry, tokens: int, itemsize: int, asked: int | No
         asked: rows the user asked for; None chooses.
         device: where the tower runs.
     """
-    budget = torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _CPU_BUDGET
+    budget = _budget(device)
     row = tokens * geometry.width * itemsize
     rows = asked or max(1, min(_MOST_ROWS, budget // (row * _WIDTHS_PER_TOKEN)))
     # A picture in a pass holds a capture (residual, head outputs, output) of every layer.
@@ -49,12 +53,39 @@ def choose_batch(geometry: Geometry, tokens: int, itemsize: int, asked: int | No
     return Batch(rows, max(1, min(rows // max(1, geometry.heads), held)))
 
 
+def logit_batch(adapter: Adapter, generation: Generation, batch: Batch) -> Batch:
+    """`batch` made small enough for the next-token distributions [rows, S, V] of teacher-forced captions.
+
+    As many pictures as make the variants of one layer a full batch of rows.
+    """
+    row = _DISTRIBUTIONS * 4 * generation.max_new_tokens * adapter.vocabulary
+    rows = max(1, min(batch.rows, _budget(adapter.device) // row))
+    return Batch(rows, max(1, min(batch.pictures, rows // max(1, adapter.geometry.heads))))
+
+
+def gradient_pictures(adapter: Adapter, generation: Generation, batch: Batch) -> int:
+    """How many pictures fit in one pass whose every layer is kept for the way back."""
+    geometry = adapter.geometry
+    kept = adapter.tokens * geometry.width * adapter.dtype.itemsize * geometry.layers * _WIDTHS_FOR_GRADIENTS
+    return max(1, min(logit_batch(adapter, generation, batch).rows, _budget(adapter.device) // kept))
+
+
+def _budget(device: torch.device) -> int:
+    """Bytes that one batch may take."""
+    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _CPU_BUDGET
+
+
+def chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+    """Samples, `size` at a time."""
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]
+
+
 def picture_batches(
     adapter: Adapter, samples: Sequence[Sample], size: int
 ) -> Iterator[tuple[Sequence[Sample], Tensor]]:
     """Samples with their pixels [B, ...], `size` at a time."""
-    for start in range(0, len(samples), size):
-        some = samples[start : start + size]
+    for some in chunks(samples, size):
         yield some, adapter.prepare([sample.load() for sample in some])
 
 

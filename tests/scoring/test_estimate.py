@@ -7,9 +7,10 @@ import torch
 
 from headprune import Generation, Outline, load_model
 from headprune.hooks.catalogue import catalogue
-from headprune.scoring.algorithm import ScoreSettings, score_heads
+from headprune.scoring.algorithm import score_heads
 from headprune.scoring.estimate import estimate_score
 from headprune.scoring.sampling import draw
+from headprune.scoring.settings import ScoreSettings
 from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
 from headprune.types import DecodePoint, Geometry, Schedule
