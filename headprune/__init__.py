@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from headprune.hooks.catalogue import make_scorer as make_scorer
     from headprune.hooks.datasets import open_dataset as open_dataset
     from headprune.hooks.kinds import DatasetReader as DatasetReader
+    from headprune.hooks.kinds import GradientScorer as GradientScorer
+    from headprune.hooks.kinds import LogitScorer as LogitScorer
     from headprune.hooks.kinds import Scorer as Scorer
     from headprune.hooks.kinds import Settings as Settings
     from headprune.hooks.specs import AdapterSpec as AdapterSpec
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from headprune.towers.adapter import Backend as Backend
     from headprune.towers.adapter import LoadRequest as LoadRequest
     from headprune.towers.adapter import Outline as Outline
+    from headprune.towers.adapter import TeacherForced as TeacherForced
     from headprune.towers.capture import Capture as Capture
     from headprune.towers.layout import Site as Site
     from headprune.towers.layout import TowerLayout as TowerLayout
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
     from headprune.types import Geometry as Geometry
     from headprune.types import Interval as Interval
     from headprune.types import LeftOut as LeftOut
+    from headprune.types import LogitRows as LogitRows
     from headprune.types import ModelRef as ModelRef
     from headprune.types import Sample as Sample
     from headprune.types import Schedule as Schedule
@@ -74,7 +78,7 @@ _HOMES = {
     "PatchError PictureError PluginError UsageError notice",
     "headprune.hooks.catalogue": "make_scorer",
     "headprune.hooks.datasets": "open_dataset",
-    "headprune.hooks.kinds": "DatasetReader Scorer Settings",
+    "headprune.hooks.kinds": "DatasetReader GradientScorer LogitScorer Scorer Settings",
     "headprune.hooks.specs": "AdapterSpec DatasetSpec EditSpec ScorerSpec hookimpl",
     "headprune.jobs.apply": "choose_change",
     "headprune.jobs.evaluate": "evaluate",
@@ -88,12 +92,13 @@ _HOMES = {
     "headprune.pictures": "PICTURE_ENDINGS read_picture",
     "headprune.recipes.load": "resolve",
     "headprune.scoring.sampling": "draw",
-    "headprune.towers.adapter": "Adapter Backend LoadRequest Outline",
+    "headprune.towers.adapter": "Adapter Backend LoadRequest Outline TeacherForced",
     "headprune.towers.capture": "Capture",
     "headprune.towers.layout": "Site TowerLayout find_sites measure",
     "headprune.towers.load": "load_model",
     "headprune.towers.replay": "answering",
-    "headprune.types": "Dataset DecodePoint Generation Geometry Interval LeftOut ModelRef Sample Schedule ScoreItem",
+    "headprune.types": "Dataset DecodePoint Generation Geometry Interval LeftOut LogitRows ModelRef Sample Schedule "
+    "ScoreItem",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

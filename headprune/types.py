@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,23 @@ class ScoreItem:
     sample: str = ""
     layer: int | None = None
     head: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogitRows:
+    """Variants to score, teacher-forced on what the unchanged model said at the same decoding point.
+
+    Attributes:
+        changed: [R, S, V] float32, log-probabilities of each next token by the changed model.
+        unchanged: [R, S, V] float32, the same by the unchanged one.
+        tokens: [R, S], the unchanged model's caption, its end token last; filled up behind it.
+        mask: [R, S] bool, which of the tokens are the caption's; one at least.
+    """
+
+    changed: Tensor
+    unchanged: Tensor
+    tokens: Tensor
+    mask: Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,10 +54,11 @@ def diff(
             for layer, head in heads
             if size[layer, head] > 0
         ]
-        rank = None if math.isnan(found.rank) else found.rank
+        rank, rank_all = (None if math.isnan(value) else value for value in (found.rank, found.rank_all))
         document = {
             "layers": found.layers,
             "rank_correlation": rank,
+            "rank_correlation_all": rank_all,
             "same_weights": found.same_weights,
             "largest": largest,
             "scale_difference": numbers(found.scale),
@@ -66,6 +67,8 @@ def diff(
         correlation = "undefined" if rank is None else f"{rank:.3f}"
         weights = "same" if found.same_weights else "other"
         title = f"rank correlation {correlation} over {len(found.layers)} layers; {weights} weights"
+        if rank_all is not None:
+            title += f"\nrank correlation {rank_all:.3f} over all heads of them, by importance"
         output.result(
             document, lambda console: console.print(table(title, ("layer.head", str(first), str(second)), rows))
         )

@@ -104,7 +104,7 @@ def score(
         with scoring_progress(output) as progress:
             scored = perform_score(resolved.recipe, out, progress)
         if scored.result.reused:
-            output.note(f"{scored.result.reused} captions were in the run folder already and are not made again")
+            output.note(f"{scored.result.reused} results were in the run folder already and are not made again")
         output.result(_document(scored), lambda console: console.print(head_table(scored.result)))
         output.wrote("patch", scored.patch)
         output.wrote("run", scored.run)

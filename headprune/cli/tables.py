@@ -94,6 +94,7 @@ def estimate_table(geometry: Geometry, estimate: Estimate, samples: int, availab
         ("tower passes", f"{estimate.tower_passes:,}"),
         ("layer replays", f"{estimate.layer_replays:,}"),
         ("captions to generate", f"{estimate.decodes:,}"),
+        *([("captions to ask about", f"{estimate.forced:,}")] if estimate.forced else []),
         ("weights in memory", _size(estimate.weight_bytes)),
         ("states of one batch", _size(estimate.working_bytes)),
         ("download", download),

@@ -7,13 +7,13 @@ import inspect
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, get_args
 
 from packaging.requirements import Requirement
 
-from headprune.errors import PluginError
+from headprune.errors import PluginError, UsageError
 from headprune.hooks.blame import blaming
-from headprune.hooks.kinds import Configurable, DatasetReader, Scorer
+from headprune.hooks.kinds import AnyScorer, Configurable, DatasetReader, Scorer
 from headprune.hooks.local import is_local, load_local
 from headprune.hooks.manager import Plugin, installed_plugins
 from headprune.hooks.specs import AdapterSpec, DatasetSpec, EditSpec, ScorerSpec, Spec
@@ -105,26 +105,39 @@ def catalogue() -> Catalogue:
 
 
 def make_scorer(name: str, options: dict[str, Any]) -> Scorer:
-    """A scorer by name or local file, set up with raw options.
+    """A scorer of captions by name or local file, set up with raw options.
 
     Raises:
-        PluginError: unknown, broken, or not a Scorer. UsageError: an option is wrong.
+        PluginError: unknown, broken, or no scorer. UsageError: an option is wrong, or it scores something else.
     """
-    made: Scorer = make("scorer", name, Scorer, options)
+    made = make_any_scorer(name, options)
+    if not isinstance(made, Scorer):
+        needs = " and ".join(sorted(made.needs))
+        raise UsageError(f"scorer {name!r} needs {needs}; captions are compared here", "bertscore, cider, bleu, rouge")
+    return made
+
+
+def make_any_scorer(name: str, options: dict[str, Any]) -> AnyScorer:
+    """A scorer of any kind by name or local file, set up with raw options. Raises as `make_scorer` does."""
+    made: AnyScorer = make("scorer", name, get_args(AnyScorer), options)
     return made
 
 
 def make_reader(name: str, options: dict[str, Any]) -> DatasetReader:
     """A dataset reader by name, set up with raw options. Raises as `make_scorer` does."""
-    made: DatasetReader = make("dataset", name, DatasetReader, options)
+    made: DatasetReader = make("dataset", name, (DatasetReader,), options)
     return made
 
 
-def make(kind: str, name: str, base: type[Configurable], options: dict[str, Any]) -> Any:
-    """What `name` names, which must be a subclass of `base`, set up with raw options. Raises as `make_scorer` does."""
+def make(kind: str, name: str, bases: tuple[type[Configurable], ...], options: dict[str, Any]) -> Any:
+    """What `name` names, which must be a subclass of one of `bases`, set up with raw options.
+
+    Raises as `make_scorer` does.
+    """
     target: Any = catalogue().load(kind, name)
-    if not (inspect.isclass(target) and issubclass(target, base)):
-        raise PluginError(f"{kind} {name!r} is no subclass of headprune.{base.__name__}", "README shows a scorer")
+    if not (inspect.isclass(target) and issubclass(target, bases)):
+        known = " or ".join(f"headprune.{base.__name__}" for base in bases)
+        raise PluginError(f"{kind} {name!r} is no subclass of {known}", "README shows a scorer")
     # Making it runs the plugin's own code; a method that it lacks shows here as well.
     with blaming(f"{kind} {name!r}"):
         return target.configured(options)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headprune.errors import UsageError
-from headprune.types import Dataset, ScoreItem
+from headprune.types import Dataset, LogitRows, ScoreItem
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Settings(BaseModel):
@@ -42,17 +45,28 @@ class Configurable:
             raise UsageError(f"option {where!r} of {cls.__name__}: {first['msg']}", f"options: {known}") from error
 
 
-class Scorer(Configurable, ABC):
-    """Compares captions. Batch first; never sees the model.
+class ScorerBase(Configurable, ABC):
+    """What all kinds of scorers share. Batch first; none ever sees the model.
 
     Attributes:
-        needs: what the items must hold: `"gold"` (gold captions: variant and unchanged model are then each scored
-            against gold) or `"picture"`. Without `"gold"` the caption is compared with `item.reference`.
-        higher_is_better: the direction of the score.
+        needs: what it must be given, beside what its kind always is.
+        higher_is_better: the direction of its numbers.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     higher_is_better: ClassVar[bool] = True
+
+    def describe(self) -> dict[str, Any]:
+        """What determines the scores, JSON-able, for the patch. Settings by default; add versions, counts."""
+        return dict(self.settings.model_dump(mode="json"))
+
+
+class Scorer(ScorerBase):
+    """Compares captions, which are generated for every head.
+
+    `needs` may name `"gold"` (gold captions: variant and unchanged model are then each scored against gold) and
+    `"picture"`. Without `"gold"` the caption is compared with `item.reference`.
+    """
 
     def fit(self, gold: Sequence[Sequence[str]]) -> None:
         """See the gold captions of the whole dataset once, before the first `score` (document frequencies and such).
@@ -64,9 +78,34 @@ class Scorer(Configurable, ABC):
     def score(self, batch: Sequence[ScoreItem]) -> list[float]:
         """One finite float per item, in order. Must not depend on which items share a batch."""
 
-    def describe(self) -> dict[str, Any]:
-        """What determines the scores, JSON-able, for the patch. Settings by default; add versions, counts."""
-        return dict(self.settings.model_dump(mode="json"))
+
+class LogitScorer(ScorerBase):
+    """Compares next-token distributions along the unchanged model's caption; no text is generated for a head."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    @abstractmethod
+    def score(self, rows: LogitRows) -> Tensor:
+        """One finite number per row, [R]. Must not depend on which rows share a batch, nor on what is masked out."""
+
+
+class GradientScorer(ScorerBase):
+    """Turns the loss's derivatives by head coefficients into importances; one backward pass gives all heads'."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
+
+    @abstractmethod
+    def score(self, gradients: Tensor) -> Tensor:
+        """Importances of each sample's heads, finite, [B, L, H].
+
+        Args:
+            gradients: [B, L, H], d loss / d s[h] at s = 1 for each sample alone; 0 where a layer has no such head. The
+                loss is the mean negative log-likelihood of a token of the unchanged model's caption.
+        """
+
+
+AnyScorer = Scorer | LogitScorer | GradientScorer
+"""A scorer of any kind."""
 
 
 class DatasetReader(Configurable, ABC):

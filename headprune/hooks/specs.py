@@ -33,7 +33,8 @@ class Spec:
 
 
 class ScorerSpec(Spec):
-    """A scorer: `target` names a subclass of `headprune.Scorer`."""
+    """A scorer: `target` names a subclass of `headprune.Scorer`, `LogitScorer` or `GradientScorer`, which says what it
+    needs."""
 
 
 class EditSpec(Spec):

@@ -13,7 +13,8 @@ import torch
 from headprune.edits.edit import Edit
 from headprune.errors import UsageError
 from headprune.files import refuse_unless_free
-from headprune.hooks.catalogue import make, make_scorer
+from headprune.hooks.catalogue import make, make_any_scorer
+from headprune.hooks.kinds import GradientScorer
 from headprune.jobs.opening import announce_left_out, asked_rows, batch_for, dataset_for, load_for, request_of
 from headprune.patch.file import save_patch
 from headprune.patch.fit import fingerprint
@@ -22,9 +23,10 @@ from headprune.recipes.layers import parse_layers
 from headprune.recipes.schema import Recipe
 from headprune.runs.folder import RunFolder
 from headprune.runs.store import FILE as STORE
-from headprune.scoring.algorithm import Progress, ScoreResult, ScoreSettings, score_heads
+from headprune.scoring.algorithm import ScoreResult, score_heads
 from headprune.scoring.estimate import Estimate, estimate_score
 from headprune.scoring.sampling import Drawn, draw
+from headprune.scoring.settings import Progress, ScoreSettings
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, choose_batch
 from headprune.towers.load import outline_model
@@ -111,15 +113,24 @@ def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
     batch = choose_batch(outline.geometry, outline.tokens, outline.bytes_per_parameter, asked_rows(recipe), device)
     settings = settings_of(outline.geometry, batch)
     estimate = estimate_score(
-        outline, settings.layers, recipe.samples, recipe.decode_at, recipe.schedule, batch, settings.edit.needs_means
+        outline,
+        settings.layers,
+        recipe.samples,
+        recipe.decode_at,
+        recipe.schedule,
+        batch,
+        settings.edit.needs_means,
+        settings.scorer.needs,
     )
     return outline.geometry, estimate, len(dataset)
 
 
 def _checked(recipe: Recipe) -> Callable[[Geometry, Batch], ScoreSettings]:
     """Plugins of the recipe, made before anything is loaded: a mistyped name costs no waiting."""
-    scorer = make_scorer(recipe.scorer, dict(recipe.scorer_options))
-    edit: Edit = make("edit", recipe.edit, Edit, dict(recipe.edit_options))
+    scorer = make_any_scorer(recipe.scorer, dict(recipe.scorer_options))
+    if isinstance(scorer, GradientScorer):
+        _refuse_edits(recipe)
+    edit: Edit = make("edit", recipe.edit, (Edit,), dict(recipe.edit_options))
 
     def settings(geometry: Geometry, batch: Batch) -> ScoreSettings:
         return ScoreSettings(
@@ -137,3 +148,14 @@ def _checked(recipe: Recipe) -> Callable[[Geometry, Batch], ScoreSettings]:
         )
 
     return settings
+
+
+def _refuse_edits(recipe: Recipe) -> None:
+    """See that nothing is asked for that a scorer which takes derivatives does not do."""
+    for name in ("edit", "schedule"):
+        asked = getattr(recipe, name)
+        if asked != Recipe.model_fields[name].default:
+            raise UsageError(
+                f"scorer {recipe.scorer!r} takes derivatives on the unchanged model: {name} plays no part",
+                f"leave --{name} {getattr(asked, 'value', asked)} out",
+            )

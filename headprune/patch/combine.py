@@ -38,12 +38,14 @@ class Difference:
         layers: those layers.
         scale: [L, H], second minus first, NaN elsewhere.
         rank: Spearman correlation of their alphas within each layer, averaged over `layers`; NaN where ranks tie all.
+        rank_all: of their importances over all heads of `layers`; NaN unless both compare across layers.
         same_weights: whether both were made on the same weights.
     """
 
     layers: list[int]
     scale: Array
     rank: float
+    rank_all: float
     same_weights: bool
 
 
@@ -64,8 +66,19 @@ def difference(first: Patch, second: Patch) -> Difference:
         layers,
         second.scale - first.scale,
         float(np.mean(ranks)) if ranks else float("nan"),
+        _rank_all(first, second, layers),
         first.info.model.fingerprint == second.info.model.fingerprint,
     )
+
+
+def _rank_all(first: Patch, second: Patch, layers: list[int]) -> float:
+    """Spearman correlation over all heads of `layers`, where importances of both patches mean the same in each."""
+    if not layers or any(patch.info.comparable != "across-layers" for patch in (first, second)):
+        return float("nan")
+    there = first.info.model.present[layers]
+    a, b = (patch.importance[layers][there] for patch in (first, second))
+    # A composed patch has no importances.
+    return _spearman(a, b) if np.isfinite(a).all() and np.isfinite(b).all() else float("nan")
 
 
 def _spearman(a: Array, b: Array) -> float:

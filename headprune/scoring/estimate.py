@@ -17,6 +17,7 @@ class Estimate:
         tower_passes: whole passes of the tower over one picture.
         layer_replays: layers run on one variant of one picture, the remaining ones of `last` included.
         decodes: captions generated.
+        forced: captions that variants or unchanged layers are asked about, for a scorer that needs no text.
         weight_bytes: the model's weights; `working_bytes`: states of one batch, beside the weights.
         download_bytes: to fetch; None where the hub did not say.
     """
@@ -24,6 +25,7 @@ class Estimate:
     tower_passes: int
     layer_replays: int
     decodes: int
+    forced: int
     weight_bytes: int
     working_bytes: int
     download_bytes: int | None
@@ -37,13 +39,20 @@ def estimate_score(
     schedule: Schedule,
     batch: Batch,
     needs_means: bool,
+    needs: frozenset[str] = frozenset(),
 ) -> Estimate:
     """Count what Algorithm 1 would do on `samples` pictures and the given layers (0-based).
 
-    Working memory counts a tower pass's captures and one batch of variants; what the language model needs while it
-    generates comes on top.
+    Working memory counts a tower pass's captures and one batch of variants; what the language model needs, and a way
+    back through the tower, come on top. `needs` are the scorer's.
     """
     geometry = outline.geometry
+    weight_bytes = outline.parameters * outline.bytes_per_parameter
+    state = outline.tokens * geometry.width * outline.bytes_per_parameter
+    if "gradients" in needs:
+        # The captions, then one way there and back.
+        held = batch.pictures * geometry.layers * state
+        return Estimate(2 * samples, 0, samples, samples, weight_bytes, held, outline.download)
     sequential = schedule is Schedule.SEQUENTIAL
     passes = samples * (1 + len(layers)) if sequential else samples
     if needs_means:
@@ -53,15 +62,21 @@ def estimate_score(
     at_last = decode_at is DecodePoint.LAST
     replays = sum(heads_in[layer] * (geometry.layers - layer) for layer in layers) if at_last else variants
     references = 1 if at_last else len(layers)
-    state = outline.tokens * geometry.width * outline.bytes_per_parameter
+    decodes, forced = samples * (variants + references), 0
+    if "logits" in needs:
+        # Captions of the unchanged model first. A layer on a changed model needs a pass of the unchanged one as well.
+        passes += samples * (len(layers) - 1 if sequential else 1)
+        stages = len(layers) if sequential and at_last else 1
+        decodes, forced = samples * references, samples * (variants + stages * references)
     captured = 3 * batch.pictures * (1 if sequential else len(layers)) * state
     # Residual, head outputs, attention, MLP (four widths) and result of each row.
     rows = 8 * batch.rows * state
     return Estimate(
         tower_passes=passes,
         layer_replays=samples * replays,
-        decodes=samples * (variants + references),
-        weight_bytes=outline.parameters * outline.bytes_per_parameter,
+        decodes=decodes,
+        forced=forced,
+        weight_bytes=weight_bytes,
         working_bytes=captured + rows,
         download_bytes=outline.download,
     )

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from headprune.edits.edit import Edit
 from headprune.errors import PluginError, UsageError
 from headprune.hooks.blame import blaming
-from headprune.hooks.kinds import Scorer
+from headprune.hooks.kinds import AnyScorer, GradientScorer, LogitScorer, Scorer
 from headprune.patch.patch import present
 from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import Captions
 from headprune.towers.batches import UNCHANGED
-from headprune.types import Dataset, Geometry, Sample, ScoreItem
+from headprune.types import Dataset, Geometry, LogitRows, Sample, ScoreItem
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def importances(
@@ -61,13 +66,13 @@ def importances(
     return scored(scorer, unchanged).reshape(len(samples), len(layers), 1) - values
 
 
-def fit_to(scorer: Scorer, dataset: Dataset) -> None:
+def fit_to(scorer: AnyScorer, dataset: Dataset) -> None:
     """Show a scorer that needs gold captions those of the whole dataset.
 
     Raises:
         UsageError: there are none.
     """
-    if "gold" not in scorer.needs:
+    if not isinstance(scorer, Scorer) or "gold" not in scorer.needs:
         return
     name = type(scorer).__name__
     gold = [sample.captions for sample in dataset.samples if sample.captions]
@@ -99,6 +104,21 @@ def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
             f"scorer {name} returned a score that is not finite for {bad.caption!r}", "scores must be finite"
         )
     return values if scorer.higher_is_better else -values
+
+
+def scored_tensor(scorer: LogitScorer | GradientScorer, given: LogitRows | Tensor, shape: tuple[int, ...]) -> Tensor:
+    """What a scorer that needs no text makes of `given`, of the due shape, higher is better; checked."""
+    name = type(scorer).__name__
+    with blaming(f"scorer {name}"):
+        values: Tensor = scorer.score(given)  # type: ignore[arg-type]  # each kind is given its own
+    if not isinstance(values, torch.Tensor) or tuple(values.shape) != shape:
+        found = list(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+        raise PluginError(
+            f"scorer {name} returned {found}, not a tensor {list(shape)}", "one number for each, in order"
+        )
+    if not torch.isfinite(values).all():
+        raise PluginError(f"scorer {name} returned a score that is not finite", "scores must be finite")
+    return values.detach().cpu() if scorer.higher_is_better else -values.detach().cpu()
 
 
 def _item(sample: Sample, caption: str, reference: str, layer: int, head: int | None) -> ScoreItem:

@@ -6,7 +6,7 @@ many layers, heads and pictures are generated in one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,22 +69,18 @@ def sweep(
             queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1])
         for layer in plan.layers:
             context = Context(heads_in[layer], means[layer] if means is not None else None)
-            _sweep_layer(adapter, traced.captures[layer], ids, plan, context, queue, room)
+            for keys, states in layer_variants(adapter, traced.captures[layer], ids, plan, context, room):
+                queue.put(keys, states)
             _hand_over(fresh, deliver)
     queue.flush()
     _hand_over(fresh, deliver)
 
 
-def _sweep_layer(
-    adapter: Adapter,
-    capture: Capture,
-    ids: Sequence[str],
-    plan: SweepPlan,
-    context: Context,
-    queue: DecodeQueue,
-    room: Room,
-) -> None:
-    """All heads of one captured layer, as many at a time as `room` has rows for their pictures."""
+def layer_variants(
+    adapter: Adapter, capture: Capture, ids: Sequence[str], plan: SweepPlan, context: Context, room: Room
+) -> Iterator[tuple[list[Key], Tensor]]:
+    """The states to decode, [R, T, d], of all heads of one captured layer, with the key of each row; as many heads at a
+    time as `room` has rows for, each with all of the captured pictures `ids`."""
 
     def states_of(start: int, stop: int) -> Tensor:
         rows = plan.edit.variants(capture, range(start, stop), context)
@@ -92,7 +88,7 @@ def _sweep_layer(
         return advance(adapter.sites, states, capture) if plan.decode_at is DecodePoint.LAST else states
 
     for start, stop, states in room.pieces(context.heads, states_of, len(ids)):
-        queue.put([(id_, capture.layer, head) for head in range(start, stop) for id_ in ids], states)
+        yield [(id_, capture.layer, head) for head in range(start, stop) for id_ in ids], states
 
 
 def _hand_over(fresh: Captions, deliver: Callable[[Captions], None]) -> None:

@@ -7,11 +7,13 @@
         def scorer(self):
             return MyScorer()
 
+Scorers of logits and of gradients have `LogitScorerContract` and `GradientScorerContract`.
 Needs pytest (`pip install 'headprune[test]'`).
 """
 
 from __future__ import annotations
 
+from headprune.testing.likelihoods import GradientScorerContract, LogitScorerContract
 from headprune.testing.scorers import ScorerContract
 
-__all__ = ["ScorerContract"]
+__all__ = ["GradientScorerContract", "LogitScorerContract", "ScorerContract"]

@@ -51,6 +51,26 @@ class Outline:
     download: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class TeacherForced:
+    """What a model thinks of given captions, token by token.
+
+    Attributes:
+        log_probs: [R, S, V] float32 (float64 where the model is), of every token to come next.
+        tokens: [R, S], the captions' tokens, an end token behind each that was not cut; filled up behind it.
+        mask: [R, S] bool, which of the tokens are the caption's; one at least.
+    """
+
+    log_probs: Tensor
+    tokens: Tensor
+    mask: Tensor
+
+    @property
+    def chosen(self) -> Tensor:
+        """[R, S], log-probability of each token; 0 behind the caption."""
+        return self.log_probs.gather(-1, self.tokens[..., None])[..., 0] * self.mask
+
+
 class Adapter(ABC):
     """A loaded model. A family declares its layout, and says how pictures go in and how words come out.
 
@@ -94,6 +114,7 @@ class Adapter(ABC):
         """Parameters of the whole model."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @torch.no_grad()
     def trace(self, pixels: Tensor, capture: Collection[int] = (), depths: Collection[int] = ()) -> Trace:
         """One tower pass over `pixels`; see `headprune.towers.capture.trace`."""
         return trace(self.sites, lambda: self.encode(pixels), capture, depths)
@@ -102,6 +123,11 @@ class Adapter(ABC):
     @abstractmethod
     def tokens(self) -> int:
         """T, tokens of one picture in the tower."""
+
+    @property
+    @abstractmethod
+    def vocabulary(self) -> int:
+        """V, tokens that the language model chooses from."""
 
     @abstractmethod
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
@@ -123,6 +149,17 @@ class Adapter(ABC):
 
         Raises:
             ModelError: heads of this family cannot be taken out.
+        """
+
+    @abstractmethod
+    def likelihood(self, states: Tensor, captions: Sequence[str], generation: Generation) -> TeacherForced:
+        """How likely D(Z) finds given captions, whose every token it is given in turn.
+
+        Args:
+            states: [R, T, d] of any depth; gradients flow back to them where they are on.
+            captions: R, as `decode` words them. Each is tokenised again and ends with the end token, unless it has
+                `max_new_tokens` tokens, at which it was cut; an empty one is the end token alone.
+            generation: how the captions were generated; the prompt is asked again.
         """
 
     @abstractmethod

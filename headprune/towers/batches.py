@@ -18,6 +18,10 @@ from headprune.types import Generation, Geometry, Sample
 # What one row of a replay or a decode may cost beside its states: the MLP's hidden layer is 4 widths, attention
 # inputs and outputs a few more.
 _WIDTHS_PER_TOKEN = 12
+# What is kept of a layer for a backward pass, in widths: what its norms, attention and MLP read and say.
+_WIDTHS_FOR_GRADIENTS = 24
+# Distributions [S, V] that one teacher-forced row costs: logits, log-probabilities of both models, and a scorer's work.
+_DISTRIBUTIONS = 8
 _MOST_ROWS = 512
 _PROBED_ROWS = 32
 
@@ -52,6 +56,29 @@ def choose_batch(geometry: Geometry, tokens: int, itemsize: int, asked: int | No
     # A picture in a pass holds a capture (residual, head outputs, output) of every layer.
     held = max(1, budget(device) // (3 * row * geometry.layers))
     return Batch(rows, max(1, min(rows // max(1, geometry.heads), held)), probing=asked is None)
+
+
+def logit_batch(adapter: Adapter, generation: Generation, batch: Batch) -> Batch:
+    """`batch` made small enough for the next-token distributions [rows, S, V] of teacher-forced captions.
+
+    As many pictures as make the variants of one layer a full batch of rows.
+    """
+    row = _DISTRIBUTIONS * 4 * generation.max_new_tokens * adapter.vocabulary
+    rows = max(1, min(batch.rows, budget(adapter.device) // row))
+    return Batch(rows, max(1, min(batch.pictures, rows // max(1, adapter.geometry.heads))))
+
+
+def gradient_pictures(adapter: Adapter, generation: Generation, batch: Batch) -> int:
+    """How many pictures fit in one pass whose every layer is kept for the way back."""
+    geometry = adapter.geometry
+    kept = adapter.tokens * geometry.width * adapter.dtype.itemsize * geometry.layers * _WIDTHS_FOR_GRADIENTS
+    return max(1, min(logit_batch(adapter, generation, batch).rows, budget(adapter.device) // kept))
+
+
+def chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
+    """Samples, `size` at a time."""
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size]
 
 
 def picture_batches(

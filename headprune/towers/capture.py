@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -54,7 +53,7 @@ def trace(
     capture: Collection[int] = (),
     depths: Collection[int] = (),
 ) -> Trace:
-    """Run the tower once and keep what was asked for.
+    """Run the tower once and keep what was asked for, differentiable where gradients are on.
 
     Args:
         sites: the tower's layers.
@@ -67,7 +66,7 @@ def trace(
     """
     needed = {*capture, *(max(depth - 1, 0) for depth in depths)}
     recorders = {layer: _Recorder(sites[layer], layer in capture) for layer in needed}
-    with ExitStack() as stack, torch.no_grad():
+    with ExitStack() as stack:
         for recorder in recorders.values():
             stack.enter_context(recorder.listening())
         run()

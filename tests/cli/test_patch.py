@@ -45,6 +45,22 @@ def test_diff(place):
     assert document["rank_correlation"] == pytest.approx(np.mean([0, -1]))
 
 
+def test_importances_that_compare_across_layers_are_ranked_over_all_heads(place):
+    for name, comparable in {"a": "across-layers", "b": "across-layers", "c": "within-layer"}.items():
+        importance = np.flip(IMPORTANCE, 0) if name == "b" else np.array(IMPORTANCE)
+        save_patch(patch_of(importance, layers=[0, 2], comparable=comparable), place / name)
+    document = place.document("patch", "diff", "a", "b")
+    # By hand: 1 4 2.5 2.5 5 6 7 8 against 5 6 7 8 1 4 2.5 2.5.
+    first, second = np.array([1, 4, 2.5, 2.5, 5, 6, 7, 8]) - 4.5, np.array([5, 6, 7, 8, 1, 4, 2.5, 2.5]) - 4.5
+    expected = first @ second / (first @ first)
+    assert document["rank_correlation_all"] == pytest.approx(expected)
+    assert f"rank correlation {expected:.3f} over all heads" in place.run("patch", "diff", "a", "b").stdout
+    assert place.document("patch", "diff", "a", "c")["rank_correlation_all"] is None
+    assert "over all heads" not in place.run("patch", "diff", "a", "c").stdout
+    place.document("patch", "blend", "a", "--out", "half")
+    assert place.document("patch", "diff", "a", "half")["rank_correlation_all"] is None
+
+
 def test_a_patch_does_not_differ_from_itself(place):
     save_patch(patch_of(IMPORTANCE), place / "a")
     document = place.document("patch", "diff", "a", "a")

@@ -9,7 +9,7 @@ from headprune.hooks.catalogue import KINDS, Catalogue, catalogue
 from headprune.hooks.manager import Plugin
 
 SHIPPED = {
-    "scorer": {"bertscore", "bleu", "cider", "rouge"},
+    "scorer": {"bertscore", "bleu", "cider", "gradient", "logit", "rouge"},
     "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"},
     "adapter": {"transformers"},
     "dataset": {"coco", "demo", "hub", "imagefolder", "whoops"},

@@ -14,8 +14,9 @@ from headprune.errors import PluginError, UsageError
 from headprune.hooks.catalogue import catalogue
 from headprune.patch.file import save_patch
 from headprune.runs.store import RunStore
-from headprune.scoring.algorithm import ScoreSettings, score_heads
+from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
+from headprune.scoring.settings import ScoreSettings
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Schedule
 from tests.support import slow

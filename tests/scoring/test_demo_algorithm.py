@@ -14,8 +14,9 @@ from transformers import AutoProcessor, Blip2ForConditionalGeneration
 from headprune import Generation, applied, demo, export, load_model, make_scorer, open_dataset
 from headprune.edits.edit import Context
 from headprune.hooks.catalogue import catalogue
-from headprune.scoring.algorithm import ScoreSettings, score_heads
+from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
+from headprune.scoring.settings import ScoreSettings
 from headprune.towers.batches import Batch
 from headprune.towers.replay import replay
 from headprune.types import DecodePoint

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from headprune_likelihood.gradient import Gradient
+from headprune_likelihood.logit import Logit
 
 from headprune import Generation, Outline, load_model
 from headprune.hooks.catalogue import catalogue
-from headprune.scoring.algorithm import ScoreSettings, score_heads
+from headprune.scoring.algorithm import score_heads
 from headprune.scoring.estimate import estimate_score
 from headprune.scoring.sampling import draw
+from headprune.scoring.settings import ScoreSettings
 from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
 from headprune.types import DecodePoint, Geometry, Schedule
@@ -20,6 +23,33 @@ OUTLINE = Outline(Geometry(10, 16, 1408, 88, True), 257, 1000, 400, 2, 5000)
 
 def estimated(layers, samples=100, point=DecodePoint.LAYER, schedule=Schedule.ONESHOT, means=False, batch=None):
     return estimate_score(OUTLINE, layers, samples, point, schedule, batch or Batch(32, 2), means)
+
+
+class Counts:
+    """What a run asks of a model: pictures passed, layers run on a row, captions generated, captions asked about."""
+
+    def __init__(self, adapter) -> None:
+        self.passes = self.rows = self.decoded = self.forced = 0
+        encode, decode, likelihood = adapter.encode, adapter.decode, adapter.likelihood
+
+        def count_pass(pixels: torch.Tensor) -> None:
+            self.passes += len(pixels)
+            encode(pixels)
+
+        def count_row(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+            self.rows += len(args[0])
+
+        def count_words(states: torch.Tensor, generation: Generation) -> list[str]:
+            self.decoded += len(states)
+            return decode(states, generation)
+
+        def count_forced(states: torch.Tensor, said: list[str], generation: Generation):
+            self.forced += len(states)
+            return likelihood(states, said, generation)
+
+        adapter.encode, adapter.decode, adapter.likelihood = count_pass, count_words, count_forced
+        for site in adapter.sites:
+            site.layer.register_forward_pre_hook(count_row)
 
 
 def test_by_hand():
@@ -46,39 +76,22 @@ def test_memory_grows_with_the_batch_and_the_layers():
 @pytest.mark.parametrize("means", [False, True])
 @pytest.mark.parametrize("schedule", Schedule)
 @pytest.mark.parametrize("point", DecodePoint)
-def test_the_counts_are_those_of_the_run(tiny_folders, pictures, point, schedule, means):
+@pytest.mark.parametrize("scorer", [Overlap(), Logit(), Gradient()], ids=["captions", "logits", "gradients"])
+def test_the_counts_are_those_of_the_run(tiny_folders, pictures, scorer, point, schedule, means):
     folder = str(tiny_folders["blip2-t5"])
     adapter, outline = load_model(folder), outline_model(folder)
     layers, batch = (0, 2), Batch(7, 2)
-    expected = estimate_score(outline, layers, len(pictures), point, schedule, batch, means)
+    expected = estimate_score(outline, layers, len(pictures), point, schedule, batch, means, scorer.needs)
     name = "mean-ablate" if means else "ablate"
     settings = ScoreSettings(
-        layers, catalogue().load("edit", name).configured({}), name, Overlap(), "overlap", batch,
+        layers, catalogue().load("edit", name).configured({}), name, scorer, "scorer", batch,
         decode_at=point, schedule=schedule, generation=Generation(max_new_tokens=2),
     )  # fmt: skip
-    passes = rows = decoded = 0
-    encode, decode = adapter.encode, adapter.decode
-
-    def count_pass(pixels: torch.Tensor) -> None:
-        nonlocal passes
-        passes += len(pixels)
-        encode(pixels)
-
-    def count_row(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        nonlocal rows
-        rows += len(args[0])
-
-    def count_words(states: torch.Tensor, generation: Generation) -> list[str]:
-        nonlocal decoded
-        decoded += len(states)
-        return decode(states, generation)
-
-    adapter.encode, adapter.decode = count_pass, count_words
-    for site in adapter.sites:
-        site.layer.register_forward_pre_hook(count_row)
+    counts = Counts(adapter)
     data = dataset(pictures)
     result = score_heads(adapter, data, draw(data, len(pictures), 0), settings)
-    assert expected.decodes == decoded == result.decoded
-    assert expected.tower_passes == passes
+    assert (expected.decodes, expected.forced) == (counts.decoded, counts.forced)
+    assert scorer.needs or result.decoded == counts.decoded
+    assert expected.tower_passes == counts.passes
     # Every layer also ran once in each pass of the tower.
-    assert expected.layer_replays == rows - passes * outline.geometry.layers
+    assert expected.layer_replays == counts.rows - counts.passes * outline.geometry.layers

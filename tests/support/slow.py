@@ -30,6 +30,37 @@ def vanilla_captions(adapter: Adapter, pixels: Tensor, generation: Generation) -
     return [said.strip() for said in adapter.processor.batch_decode(tokens, skip_special_tokens=True)]  # type: ignore[attr-defined]
 
 
+def next_tokens(adapter: Adapter, pixels: Tensor, caption: str, generation: Generation) -> tuple[Tensor, Tensor]:
+    """(log-probabilities [S, V], tokens [S]) of one picture's caption by the model's own forward, its words looked up
+    one by one."""
+    model: Any = adapter.model
+    tokens = adapter.processor.tokenizer.convert_tokens_to_ids(caption.split())  # type: ignore[attr-defined]
+    if len(tokens) < generation.max_new_tokens:
+        tokens.append(model.config.text_config.eos_token_id)
+    prompt = generation.prompt if generation.prompt is not None else adapter.family.prompt  # type: ignore[attr-defined]
+    if prompt is None:
+        queries = [model.config.image_token_index] * model.config.num_query_tokens
+        text = {"input_ids": torch.tensor([[*queries, model.config.text_config.bos_token_id]])}
+    else:
+        from PIL import Image
+
+        text = dict(adapter.processor(images=Image.new("RGB", (32, 32)), text=prompt, return_tensors="pt"))  # type: ignore[attr-defined]
+        del text["pixel_values"]
+        text.pop("attention_mask")
+    if model.config.text_config.is_encoder_decoder:
+        logits = model(pixel_values=pixels, **text, labels=torch.tensor([tokens])).logits[0]
+    else:
+        text["input_ids"] = torch.cat([text["input_ids"], torch.tensor([tokens])], dim=1)
+        logits = model(pixel_values=pixels, **text).logits[0, -len(tokens) - 1 : -1]
+    return logits.log_softmax(-1), torch.tensor(tokens)
+
+
+def caption_loss(adapter: Adapter, pixels: Tensor, caption: str, generation: Generation) -> Tensor:
+    """Mean negative log-likelihood of a token of one picture's caption."""
+    log_probs, tokens = next_tokens(adapter, pixels, caption, generation)
+    return -torch.stack([log_probs[place, token] for place, token in enumerate(tokens)]).mean()
+
+
 def blocks(adapter: Adapter) -> Any:
     return adapter.model.vision_model.encoder.layers  # type: ignore[union-attr]
 

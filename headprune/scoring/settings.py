@@ -1,0 +1,64 @@
+"""What Algorithm 1 is run with, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from headprune.edits.edit import Comparable, Edit
+from headprune.hooks.kinds import AnyScorer, GradientScorer
+from headprune.towers.batches import Batch
+from headprune.types import DecodePoint, Generation, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSettings:
+    """What Algorithm 1 is run with. `layers` are 0-based; the names are recorded in the patch.
+
+    A scorer that needs gradients takes derivatives at the last layer: `edit`, `decode_at` and `schedule` then play no
+    part.
+    """
+
+    layers: tuple[int, ...]
+    edit: Edit
+    edit_name: str
+    scorer: AnyScorer
+    scorer_name: str
+    batch: Batch
+    decode_at: DecodePoint = DecodePoint.LAYER
+    schedule: Schedule = Schedule.ONESHOT
+    temperature: float = 1.0
+    generation: Generation = field(default_factory=Generation)
+    seed: int = 0
+
+    @property
+    def by_gradients(self) -> bool:
+        """Whether heads are not edited but differentiated by."""
+        return isinstance(self.scorer, GradientScorer)
+
+    @property
+    def spoken_at(self) -> DecodePoint:
+        """Where words come from."""
+        return DecodePoint.LAST if self.by_gradients else self.decode_at
+
+    @property
+    def comparable(self) -> Comparable:
+        """Where importances may be compared: one loss differentiated by all heads compares them all."""
+        return Comparable.ACROSS if self.by_gradients else self.edit.comparable
+
+    def edit_record(self) -> dict[str, Any]:
+        """What is done to a head, for patch and store."""
+        if self.by_gradients:
+            return {"name": "derivative"}
+        return {"name": self.edit_name, **self.edit.settings.model_dump(mode="json")}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: `done` of `total` captions (or heads scored without text) in the stage called `stage`;
+    `samples` pictures share them."""
+
+    stage: str
+    done: int
+    total: int
+    samples: int

@@ -1,0 +1,1 @@
+"""The `logit` and `gradient` scorers: what a head changes in the model's own likelihoods, without any text."""
