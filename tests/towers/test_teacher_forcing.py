@@ -22,14 +22,26 @@ def states_of(tiny, pictures, depth: int = 3) -> torch.Tensor:
 
 @pytest.mark.parametrize("generation", [GENERATION, PROMPTED], ids=["own prompt", "prompt"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_a_greedy_caption_is_the_likeliest_token_by_token(tiny, pictures, depth, generation):
+def test_a_greedy_caption_is_the_likeliest_token_by_token(tiny, pictures, depth, generation, monkeypatch):
     states = states_of(tiny, pictures, depth)
+    made = []
+    generate = tiny.model.generate
+    monkeypatch.setattr(tiny.model, "generate", lambda **how: made.append(generate(**how)) or made[-1])
     said = tiny.decode(states, generation)
     forced = tiny.likelihood(states, said, generation)
     assert forced.log_probs.dtype == torch.float32 and forced.log_probs.shape == (5, 6, tiny.vocabulary)
-    assert torch.equal(forced.log_probs.argmax(-1)[forced.mask], forced.tokens[forced.mask])
-    # An end token behind each caption that was not cut; both kinds are there.
+    # An end token behind each caption that was not cut.
     assert forced.mask.sum(-1).tolist() == [min(len(words.split()) + 1, 6) for words in said]
+    whole = 0
+    for row, tokens in enumerate(made[0][:, -6:].tolist()):
+        caption = tokens[: tokens.index(1) + 1] if 1 in tokens else tokens
+        # Random models say padding and begin texts anew in the middle of a caption, which leaves no trace in its text.
+        if set(caption) & {0, 2, 3, 4}:
+            continue
+        whole += 1
+        mask = forced.mask[row]
+        assert forced.tokens[row][mask].tolist() == caption == forced.log_probs[row].argmax(-1)[mask].tolist()
+    assert whole >= 3
 
 
 def test_the_demo_too():
