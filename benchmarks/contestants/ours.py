@@ -19,7 +19,7 @@ def ours(task: Task) -> Captions:
     plan = SweepPlan(
         layers=task.layers,
         references=(),
-        edit=make("edit", "ablate", Edit, {}),
+        edit=make("edit", "ablate", (Edit,), {}),
         decode_at=task.decode_at,
         generation=Generation(max_new_tokens=task.max_new_tokens),
         batch=choose_batch(adapter.geometry, adapter.tokens, adapter.dtype.itemsize, None, adapter.device),

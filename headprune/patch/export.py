@@ -87,19 +87,26 @@ def _as_loaded(adapter: Adapter, folder: Path) -> LoadRequest:
 
 
 def _compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
-    """See that `again` says what `adapter` says with `coefficients`, on a few of the bundled pictures."""
+    """See that `again` says what `adapter` says with `coefficients`, on a few of the bundled pictures.
+
+    Compared are the tower's last states, the log-probabilities of every next token along the patched model's captions,
+    and the captions.
+    """
     pictures = [entry.picture(224) for entry in held_out(_PICTURES)]
-    with applied(adapter, coefficients):
-        expected, said = _answers(adapter, adapter.prepare(pictures))
-    found, says = _answers(again, again.prepare(pictures))
-    size = float(expected.abs().max())
-    apart = float((found.to(expected) - expected).abs().max()) / max(size, torch.finfo(torch.float32).tiny)
-    # Written so that NaN fails.
-    if not apart <= _TOLERANCE[adapter.dtype]:
-        raise ModelError(
-            f"the exported model's tower is {apart:.1e} off the patched one's, of its largest number",
-            "nothing was written; this is a bug in headprune or its adapter",
-        )
+    with applied(adapter, coefficients), torch.no_grad():
+        states, said = _answers(adapter, adapter.prepare(pictures))
+        logits = adapter.likelihood(states, said, _GENERATION).log_probs
+    with torch.no_grad():
+        found, says = _answers(again, again.prepare(pictures))
+        thinks = again.likelihood(found, said, _GENERATION).log_probs
+    for what, one, other in (("last states", states, found), ("next-token log-probabilities", logits, thinks)):
+        apart = _apart(one.float(), other.float())
+        # Written so that NaN fails.
+        if not apart <= _TOLERANCE[adapter.dtype]:
+            raise ModelError(
+                f"the exported model's {what} are {apart:.1e} off the patched one's, of the largest",
+                "nothing was written; this is a bug in headprune or its adapter",
+            )
     changed = sum(one != other for one, other in zip(said, says, strict=True))
     if changed and adapter.dtype == torch.float32:
         raise ModelError(
@@ -113,4 +120,10 @@ def _compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
 
 def _answers(adapter: Adapter, pixels: Tensor) -> tuple[Tensor, list[str]]:
     states = adapter.trace(pixels, depths=[adapter.geometry.layers]).states[adapter.geometry.layers]
-    return states.float(), adapter.decode(states, _GENERATION)
+    return states, adapter.decode(states, _GENERATION)
+
+
+def _apart(expected: Tensor, found: Tensor) -> float:
+    """The largest difference as a share of the largest number."""
+    size = max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
+    return float((found.to(expected.device) - expected).abs().max()) / size
