@@ -7,9 +7,13 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.results import Section
 
 SECTIONS = {
     "demo": "demo",
@@ -45,7 +49,7 @@ def main(words: Sequence[str]) -> int:
 
     from benchmarks import machine, table
     from benchmarks.effort import Effort
-    from benchmarks.results import Section
+    from benchmarks.results import RATIOS
     from benchmarks.task import DisagreementError
 
     logging.disable_progress_bar()
@@ -65,12 +69,22 @@ def main(words: Sequence[str]) -> int:
             return 1
         finished.append(section)
         table.show(console, section)
-        document = {"command": how, "machine": described, "sections": [done.document() for done in finished]}
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        out.with_suffix(".md").write_text(table.markdown(described, finished, how), encoding="utf-8")
-    console.print(f"\nwrote {out} and {out.with_suffix('.md')}")
+        _write(out, how, described, finished)
+    console.print(f"\n{RATIOS}", highlight=False)
+    console.print(f"wrote {out} and {out.with_suffix('.md')}")
     return 0
+
+
+def _write(out: Path, how: str, machine: Mapping[str, Any], finished: Sequence[Section]) -> None:
+    """The JSON, and the Markdown beside it."""
+    from benchmarks import table
+    from benchmarks.results import RATIOS
+
+    sections = [section.document() for section in finished]
+    document = {"command": how, "machine": machine, "ratios": RATIOS, "sections": sections}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    out.with_suffix(".md").write_text(table.markdown(machine, finished, how), encoding="utf-8")
 
 
 if __name__ == "__main__":

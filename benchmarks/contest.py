@@ -22,7 +22,7 @@ B2, B3 = "B2: nnsight, 32 pictures a batch", "B3: forward hook, heads as rows"
 
 OVER_FLOOR = Target(1.15)
 NO_NNSIGHT = "nnsight is not installed: B2 is left out (pip install -e '.[bench]')"
-RATIOS = "ours is divided by the floor, the others by ours; captions were equal in every round"
+AGAINST = "ours is divided by the floor, the others by ours; captions were equal in every round"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+RATIOS = "rounds were interleaved; a ratio is the median over rounds of the ratio within a round"
+
 Values = Mapping[str, Sequence[float]]
 """Contestant -> one value a round; the rounds of all contestants were interleaved."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.results import Row, Section
+from benchmarks.results import RATIOS, Row, Section
 
 COLUMNS = ("who", "median", "min to max", "ratio", "target", "reached")
 
@@ -29,7 +29,7 @@ def show(console: Console, section: Section) -> None:
 def markdown(machine: Mapping[str, Any], sections: Sequence[Section], how: str) -> str:
     """All sections as Markdown, the command and the machine first."""
     known = ", ".join(f"{name} {value}" for name, value in machine.items() if value is not None)
-    lines = [f"`{how}`; {known}.", ""]
+    lines = [f"`{how}`; {known}. Medians; {RATIOS}.", ""]
     for section in sections:
         lines += [f"**{section.title}**", ""]
         if section.rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.contest import NO_NNSIGHT, RATIOS, contest, contest_single, fastest
+from benchmarks.contest import AGAINST, NO_NNSIGHT, contest, contest_single, fastest
 from benchmarks.contestants.traced import available
 from benchmarks.effort import Effort
 from benchmarks.results import Row, Section
@@ -24,7 +24,7 @@ def run(effort: Effort) -> Section:
 def measure(effort: Effort, device: torch.device) -> tuple[list[Row], list[str]]:
     """Rows and notes of both decode points, on `device`."""
     rows: list[Row] = []
-    notes = [RATIOS] if available() else [RATIOS, NO_NNSIGHT]
+    notes = [AGAINST] if available() else [AGAINST, NO_NNSIGHT]
     for decode_at in DecodePoint:
         whole = task(decode_at, device)
         some = whole.on(2).at((0, 7)) if effort.quick else whole

@@ -34,7 +34,9 @@ def run(effort: Effort) -> Section:
     large = vit_g.build(1 if effort.quick else VIT_G_LAYERS, cpu)
     few = vit_g.pictures(1 if effort.quick else VIT_G_PICTURES)
     rows = _measure("the demo's tower", demo, demo.prepare(many), effort.rounds)
-    rows += _measure(f"ViT-g, {large.geometry.layers} layers", large, large.prepare(few), effort.rounds)
+    rows += _measure(
+        f"{large.geometry.layers} of ViT-g's {vit_g.REAL_LAYERS} layers", large, large.prepare(few), effort.rounds
+    )
     notes = (
         "the ratio is the speed-up; the target is the one that the operations left would give, within 10 %",
         "heads are taken evenly from all layers; outputs are checked against the original with those heads silenced",
@@ -65,7 +67,7 @@ def _measure(name: str, adapter: Adapter, pixels: Tensor, rounds: int) -> list[R
         contestants, rounds, _checked_before, finish=partial(synchronise, adapter.device)
     )
     rates = {name: [len(pixels) / taken for taken in values] for name, values in seconds.items()}
-    return compared(f"{name}, {len(pixels)} pictures", rates, "pictures/s", against)
+    return compared(f"{name}, pictures: {len(pixels)}", rates, "pictures/s", against)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import vit_g
-from benchmarks.contest import NO_NNSIGHT, RATIOS, contest, fastest
+from benchmarks.contest import AGAINST, NO_NNSIGHT, contest, fastest
 from benchmarks.contestants.traced import available
 from benchmarks.effort import Effort
 from benchmarks.results import Row, Section
@@ -34,12 +34,12 @@ def measure(effort: Effort, device: torch.device) -> tuple[list[Row], list[str]]
     task = Task(adapter, vit_g.pictures(1), (layers - 1,), DecodePoint.LAYER, MAX_NEW_TOKENS)
     sizes = fastest(task, SIZES[-1:] if effort.quick else SIZES)
     rows = contest(f"1 picture, {task.captions} captions, layer {layers - 1}", task, sizes, effort.rounds)
-    shape = f"{layers} layers of ViT-g's {vit_g.REAL_LAYERS}, random weights, tiny Q-Former and T5"
+    shape = f"{layers} of ViT-g's {vit_g.REAL_LAYERS} layers, random weights, tiny Q-Former and T5"
     notes = [
         f"{shape}; B1 and B3 run all layers for every variant, so a whole tower sets them back further",
         str(sizes),
         *_memory(adapter, task),
-        RATIOS,
+        AGAINST,
     ]
     return rows, notes if available() else [*notes, NO_NNSIGHT]
 
