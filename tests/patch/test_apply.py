@@ -22,15 +22,9 @@ GENERATION = Generation(max_new_tokens=8)
 COEFFICIENTS = np.array([[0, 1, 2.5, 0.3], [1, 1, 1, 1], [0, 0, 0, 0]], np.float32)
 
 
-def hooked(stack: ExitStack, adapter, coefficients) -> None:
-    for layer, s in enumerate(coefficients):
-        stack.enter_context(slow.hooked(adapter, layer, torch.tensor(s)))
-
-
 def test_applied_equals_hooks(tiny, pictures):
     pixels = tiny.prepare(pictures)
-    with ExitStack() as stack:
-        hooked(stack, tiny, COEFFICIENTS)
+    with slow.hooked_tower(tiny, COEFFICIENTS):
         states = tiny.trace(pixels, depths=[3]).states[3]
         said = slow.vanilla_captions(tiny, pixels, GENERATION)
     with applied(tiny, COEFFICIENTS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +14,11 @@ from headprune import Adapter, Generation
 
 def vanilla_captions(adapter: Adapter, pixels: Tensor, generation: Generation) -> list[str]:
     """What the model says by its own generate, as its documentation shows."""
+    return vanilla_answers(adapter, pixels, generation)[0]
+
+
+def vanilla_answers(adapter: Adapter, pixels: Tensor, generation: Generation) -> tuple[list[str], Tensor]:
+    """Captions, and the language model's logits [steps, B, V] on the way to them."""
     from PIL import Image
 
     prompt = generation.prompt if generation.prompt is not None else adapter.family.prompt  # type: ignore[attr-defined]
@@ -22,12 +27,19 @@ def vanilla_captions(adapter: Adapter, pixels: Tensor, generation: Generation) -
         blank = [Image.new("RGB", (32, 32))] * len(pixels)
         text = dict(adapter.processor(images=blank, text=[prompt] * len(pixels), return_tensors="pt"))  # type: ignore[attr-defined]
         del text["pixel_values"]
-    tokens = adapter.model.generate(  # type: ignore[operator]
-        pixel_values=pixels, **text, num_beams=generation.num_beams, max_new_tokens=generation.max_new_tokens
+    made = adapter.model.generate(  # type: ignore[operator]
+        pixel_values=pixels,
+        **text,
+        num_beams=generation.num_beams,
+        max_new_tokens=generation.max_new_tokens,
+        return_dict_in_generate=True,
+        output_logits=True,
     )
+    tokens = made.sequences
     if text and not adapter.model.config.text_config.is_encoder_decoder:  # type: ignore[union-attr]
         tokens = tokens[:, text["input_ids"].shape[1] :]
-    return [said.strip() for said in adapter.processor.batch_decode(tokens, skip_special_tokens=True)]  # type: ignore[attr-defined]
+    said = adapter.processor.batch_decode(tokens, skip_special_tokens=True)  # type: ignore[attr-defined]
+    return [caption.strip() for caption in said], torch.stack(made.logits)
 
 
 def blocks(adapter: Adapter) -> Any:
@@ -74,6 +86,15 @@ def hooked(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def hooked_tower(adapter: Adapter, coefficients: Any) -> Iterator[None]:
+    """Head h of every layer l multiplied by coefficients[l, h]."""
+    with ExitStack() as stack:
+        for layer, s in enumerate(coefficients):
+            stack.enter_context(hooked(adapter, layer, torch.tensor(s)))
+        yield
 
 
 @contextmanager
