@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from headprune import Adapter, Generation
+from headprune import Adapter, Generation, Sample, ScoreItem, Scorer
 
 
 def vanilla_captions(adapter: Adapter, pixels: Tensor, generation: Generation) -> list[str]:
@@ -135,8 +136,7 @@ def variant(
     speak: Callable[..., list[str]] = vanilla_captions,
 ) -> list[str]:
     """Captions of one head's variant, all pictures at once."""
-    total = adapter.geometry.heads
-    one_hot = torch.zeros(total)
+    one_hot = torch.zeros(adapter.geometry.heads_in[layer])
     one_hot[head] = 1
     s = {"isolate": one_hot, "isolate-direct": one_hot, "scale": 1 - 0.5 * one_hot}.get(edit, 1 - one_hot)
     replace = mean_heads(adapter, pixels, layer) if edit == "mean-ablate" else None
@@ -145,3 +145,27 @@ def variant(
             return speak(adapter, pixels, generation)
         with stopped_after(adapter, layer):
             return speak(adapter, pixels, generation)
+
+
+def importances(
+    adapter: Adapter, samples: Sequence[Sample], edit: str, last: bool, scorer: Scorer, generation: Generation
+) -> np.ndarray:
+    """[m, L, H] from METHOD.md: one hooked forward a head, one score a pair; NaN where a layer has no such head."""
+    pixels = adapter.prepare([sample.load() for sample in samples])
+    geometry = adapter.geometry
+    values = np.full((len(samples), geometry.layers, geometry.heads), np.nan)
+    for layer in range(geometry.layers):
+        with stopped_after(adapter, geometry.layers - 1 if last else layer):
+            unchanged = vanilla_captions(adapter, pixels, generation)
+        for head in range(geometry.heads_in[layer]):
+            said = variant(adapter, edit, pixels, layer, head, last, generation)
+            for row, sample in enumerate(samples):
+                (score,) = scorer.score([ScoreItem(said[row], unchanged[row], sample.captions)])
+                if edit == "isolate":
+                    values[row, layer, head] = score
+                elif "gold" in scorer.needs:
+                    (before,) = scorer.score([ScoreItem(unchanged[row], unchanged[row], sample.captions)])
+                    values[row, layer, head] = before - score
+                else:
+                    values[row, layer, head] = 1 - score
+    return values

@@ -1,4 +1,4 @@
-"""The folder of a sliced model, in new processes: loaded three ways, and by no way that would draw weights at random."""
+"""The folder of a sliced model, in new processes: loaded three ways, and by no way that draws weights at random."""
 
 from __future__ import annotations
 
