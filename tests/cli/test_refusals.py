@@ -95,10 +95,6 @@ def test_a_pruning_rule_that_makes_no_sense(scored, rule):
         assert "--prune" in scored.refuses(2, *words, "--prune", rule)
 
 
-def test_slicing_is_refused_not_folded(scored):
-    assert "slice is not there yet" in scored.refuses(2, "apply", "model", PATCH, "--out", "out", "--how", "slice")
-
-
 # Settings.
 
 

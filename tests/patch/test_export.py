@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from headprune_transformers.adapter import TransformersAdapter
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from headprune import Generation, LoadRequest, ModelError, Notice, applied, load_model, sliced
 from headprune.errors import HeadpruneError, UsageError
@@ -163,8 +163,6 @@ class OtherWeights(TransformersAdapter):
         super().save(folder)
         tensors = load_file(folder / "model.safetensors")
         tensors["vision_model.encoder.layers.1.self_attn.projection.weight"][0, 0] += 0.5
-        from safetensors.torch import save_file
-
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
     def without_heads(self, kept):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from headprune import Adapter, Generation, applied, load_model
 from headprune.patch.export import export
@@ -142,10 +144,6 @@ def process(code: str, work: Path) -> dict[str, Any]:
 
 def expected_of(adapter: Adapter, folder: Path, pictures) -> dict[str, Any]:
     """What a loaded folder must say, by the patched model in this process, and the weights that the file holds."""
-    import hashlib
-
-    from safetensors.torch import load_file
-
     with applied(adapter, COEFFICIENTS):
         said = slow.vanilla_captions(adapter, adapter.prepare(pictures), GENERATION)
     weights = {
