@@ -51,7 +51,7 @@ def model_card(record: Mapping[str, Any], loading: str, evaluation: Mapping[str,
 
 
 def _measured(evaluation: Mapping[str, Any]) -> str:
-    name = evaluation["scorer"]
+    name = _code(evaluation["scorer"])
     rows = [
         f"| {side} | {_interval(evaluation[side]['score'])} | {evaluation[side]['parameters']:,} | "
         f"{1000 * evaluation[side]['seconds_per_image']:.2f} |"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ class TransformersBackend(Backend):
 
     def outline(self, request: LoadRequest) -> Outline:
         config, family = _configuration(request)
-        with torch.device("meta"):
+        with _worded(request, "model"), torch.device("meta"):
             model = _model_class(config, family)(config)
         geometry: Geometry = measure(find_sites(model, family.layout), family.layout)
         return Outline(
@@ -53,8 +55,14 @@ class TransformersBackend(Backend):
 
 def _reading(request: LoadRequest, what: str, read: Any, **options: Any) -> Any:
     """Call a `from_pretrained`; what it raises becomes one line."""
-    try:
+    with _worded(request, what):
         return read(request.name, revision=request.revision, trust_remote_code=False, **options)
+
+
+@contextmanager
+def _worded(request: LoadRequest, what: str) -> Iterator[None]:
+    try:
+        yield
     # transformers raises OSError, ValueError, KeyError, ImportError and more for a folder that is not as it should be.
     except Exception as error:
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

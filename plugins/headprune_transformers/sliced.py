@@ -103,9 +103,9 @@ def keep_heads(model: nn.Module, tower: Tower, kept: Sequence[Sequence[int]]) ->
     for layer, heads in zip(layers, kept, strict=True):
         attention = layer.get_submodule(tower.attention)
         total = getattr(attention, tower.heads)
-        if sorted({*heads}) != list(heads) or not all(isinstance(head, int) and 0 <= head < total for head in heads):
+        if not all(type(head) is int and 0 <= head < total for head in heads) or sorted({*heads}) != list(heads):
             raise ValueError(f"{list(heads)} are not heads of a layer that has {total}, each once and in order")
-        if len(heads) < total:
+        if len(heads) != total:
             _narrow(attention, tower, heads, total)
 
 

@@ -1,19 +1,16 @@
-"""A patch on a model: hook = fold = export, and afterwards the very tensors."""
+"""A patch on a model: hook = fold, and afterwards the very tensors."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from headprune import Generation, applied, load_model
-from headprune.errors import HeadpruneError, PatchError, UsageError
+from headprune.errors import PatchError
 from headprune.patch.apply import folded
-from headprune.patch.export import RECORD, export
 from headprune.patch.fit import check_fit, fingerprint
 from tests.support import slow
 from tests.support.patches import patch_for
@@ -22,15 +19,9 @@ GENERATION = Generation(max_new_tokens=8)
 COEFFICIENTS = np.array([[0, 1, 2.5, 0.3], [1, 1, 1, 1], [0, 0, 0, 0]], np.float32)
 
 
-def hooked(stack: ExitStack, adapter, coefficients) -> None:
-    for layer, s in enumerate(coefficients):
-        stack.enter_context(slow.hooked(adapter, layer, torch.tensor(s)))
-
-
 def test_applied_equals_hooks(tiny, pictures):
     pixels = tiny.prepare(pictures)
-    with ExitStack() as stack:
-        hooked(stack, tiny, COEFFICIENTS)
+    with slow.hooked_tower(tiny, COEFFICIENTS):
         states = tiny.trace(pixels, depths=[3]).states[3]
         said = slow.vanilla_captions(tiny, pixels, GENERATION)
     with applied(tiny, COEFFICIENTS):
@@ -74,42 +65,6 @@ def test_folding_in_bfloat16_rounds_once():
     s = torch.tensor([0.3, 1.7, 1.0])
     columns = torch.tensor([0.3] * 4 + [1.7] * 4 + [1.0] * 4)
     assert torch.equal(folded(weight, s), (weight.double() * columns.double()).float().to(torch.bfloat16))
-
-
-def test_an_exported_folder_loads_without_headprune(tiny, pictures, tmp_path: Path):
-    pixels = tiny.prepare(pictures)
-    with applied(tiny, COEFFICIENTS):
-        said = slow.vanilla_captions(tiny, pixels, GENERATION)
-    untouched = slow.vanilla_captions(tiny, pixels, GENERATION)
-    export(tiny, COEFFICIENTS, tmp_path / "out", {"how": "fold"})
-    assert slow.vanilla_captions(tiny, pixels, GENERATION) == untouched
-
-    cls = type(tiny.model)
-    assert cls.__module__.startswith("transformers.")
-    again = load_model(str(tmp_path / "out"))
-    again.model = cls.from_pretrained(tmp_path / "out").eval()
-    again.processor = transformers.AutoProcessor.from_pretrained(tmp_path / "out")
-    assert slow.vanilla_captions(again, again.prepare(pictures), GENERATION) == said
-    assert (tmp_path / "out" / RECORD).is_file()
-    assert not list((tmp_path / "out").glob("*.bin"))
-
-
-def test_an_export_that_fails_leaves_nothing(tiny, tmp_path: Path, monkeypatch):
-    def full(folder: Path) -> None:
-        (folder / "model.safetensors").write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tiny, "save", full)
-    with pytest.raises(HeadpruneError, match=r"space"):
-        export(tiny, COEFFICIENTS, tmp_path / "a" / "out", {})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_output_folder_that_holds_something_is_left_alone(tiny, tmp_path: Path):
-    (tmp_path / "mine").write_text("precious")
-    with pytest.raises(UsageError):
-        export(tiny, COEFFICIENTS, tmp_path, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_fit_is_judged_by_geometry_and_weights(tiny, tiny_folder):

@@ -39,37 +39,14 @@ def run(adapter, pictures, store=None, **changes):
     return score_heads(adapter, data, draw(data, len(pictures), 0), settings(**changes), store)
 
 
-def slow_importances(adapter, pictures, edit: str, last: bool, gold: bool) -> np.ndarray:
-    """[m, L, H] from METHOD.md: one hooked forward a head, one score a pair."""
-    samples = draw(dataset(pictures), len(pictures), 0).samples
-    scorer = GoldOverlap() if gold else Overlap()
-    pixels = adapter.prepare([sample.load() for sample in samples])
-    values = np.zeros((len(samples), adapter.geometry.layers, adapter.geometry.heads))
-    for layer in range(adapter.geometry.layers):
-        at = adapter.geometry.layers - 1 if last else layer
-        with slow.stopped_after(adapter, at):
-            unchanged = slow.vanilla_captions(adapter, pixels, GENERATION)
-        for head in range(adapter.geometry.heads):
-            variant = slow.variant(adapter, edit, pixels, layer, head, last, GENERATION)
-            for row, sample in enumerate(samples):
-                (score,) = scorer.score([ScoreItem(variant[row], unchanged[row], sample.captions)])
-                if edit == "isolate":
-                    values[row, layer, head] = score
-                elif gold:
-                    (before,) = scorer.score([ScoreItem(unchanged[row], unchanged[row], sample.captions)])
-                    values[row, layer, head] = before - score
-                else:
-                    values[row, layer, head] = 1 - score
-    return values
-
-
 @pytest.mark.parametrize("gold", [False, True])
 @pytest.mark.parametrize("point", DecodePoint)
 @pytest.mark.parametrize("edit", ["isolate", "ablate"])
 def test_equals_the_slow_version(tiny, pictures, edit, point, gold):
     scorer = GoldOverlap() if gold else Overlap()
     result = run(tiny, pictures, edit_name=edit, decode_at=point, scorer=scorer)
-    expected = slow_importances(tiny, pictures, edit, point is DecodePoint.LAST, gold)
+    samples = draw(dataset(pictures), len(pictures), 0).samples
+    expected = slow.importances(tiny, samples, edit, point is DecodePoint.LAST, scorer, GENERATION)
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(result.per_sample, expected, atol=1e-12)
     alpha = np.exp(expected.mean(0) / 0.5)

@@ -10,15 +10,11 @@ from headprune.patch.patch import ModelRecord, PatchInfo
 
 
 def patch_of(importance, layers=None, comparable="within-layer", model: ModelRecord | None = None) -> Patch:
-    """A patch with the given importance [L, H] and softmax coefficients, scored on 4 samples in `layers`."""
+    """A patch with the given importance [L, H] and softmax coefficients, scored on 4 samples in `layers`; NaN where a
+    ragged `model` has no such head, whatever is given there."""
     importance = np.asarray(importance, np.float32)
     total, heads = importance.shape
     scored = list(range(total)) if layers is None else layers
-    alpha = np.full_like(importance, np.nan)
-    alpha[scored] = np.exp(importance[scored]) / np.exp(importance[scored]).sum(-1, keepdims=True)
-    samples = np.zeros(importance.shape, np.int32)
-    samples[scored] = 4
-    kept = np.where(samples > 0, importance, np.nan).astype(np.float32)
     record = model or ModelRecord(
         name="m",
         backend="b",
@@ -31,6 +27,11 @@ def patch_of(importance, layers=None, comparable="within-layer", model: ModelRec
         ragged=(),
         fingerprint="f",
     )
+    there = record.present & np.isin(np.arange(total), scored)[:, None]
+    kept = np.where(there, importance, np.nan).astype(np.float32)
+    powers = np.exp(kept)
+    alpha = powers / np.nansum(powers, axis=-1, keepdims=True)
+    scale = np.array(record.geometry.heads_in, np.float32)[:, None] * alpha
     info = PatchInfo(
         model=record,
         scorer={"name": "s"},
@@ -45,7 +46,7 @@ def patch_of(importance, layers=None, comparable="within-layer", model: ModelRec
         seed=0,
         versions={},
     )
-    return Patch(kept, alpha, (heads * alpha).astype(np.float32), samples, info)
+    return Patch(kept, alpha, scale.astype(np.float32), np.where(there, 4, 0).astype(np.int32), info)
 
 
 def patch_for(adapter: Adapter, importance) -> Patch:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from headprune import Adapter, Generation
+from headprune import Adapter, Generation, Sample, ScoreItem, Scorer
 
 
 def vanilla_captions(adapter: Adapter, pixels: Tensor, generation: Generation) -> list[str]:
     """What the model says by its own generate, as its documentation shows."""
+    return vanilla_answers(adapter, pixels, generation)[0]
+
+
+def vanilla_answers(adapter: Adapter, pixels: Tensor, generation: Generation) -> tuple[list[str], Tensor]:
+    """Captions, and the language model's logits [steps, B, V] on the way to them."""
     from PIL import Image
 
     prompt = generation.prompt if generation.prompt is not None else adapter.family.prompt  # type: ignore[attr-defined]
@@ -22,12 +28,19 @@ def vanilla_captions(adapter: Adapter, pixels: Tensor, generation: Generation) -
         blank = [Image.new("RGB", (32, 32))] * len(pixels)
         text = dict(adapter.processor(images=blank, text=[prompt] * len(pixels), return_tensors="pt"))  # type: ignore[attr-defined]
         del text["pixel_values"]
-    tokens = adapter.model.generate(  # type: ignore[operator]
-        pixel_values=pixels, **text, num_beams=generation.num_beams, max_new_tokens=generation.max_new_tokens
+    made = adapter.model.generate(  # type: ignore[operator]
+        pixel_values=pixels,
+        **text,
+        num_beams=generation.num_beams,
+        max_new_tokens=generation.max_new_tokens,
+        return_dict_in_generate=True,
+        output_logits=True,
     )
+    tokens = made.sequences
     if text and not adapter.model.config.text_config.is_encoder_decoder:  # type: ignore[union-attr]
         tokens = tokens[:, text["input_ids"].shape[1] :]
-    return [said.strip() for said in adapter.processor.batch_decode(tokens, skip_special_tokens=True)]  # type: ignore[attr-defined]
+    said = adapter.processor.batch_decode(tokens, skip_special_tokens=True)  # type: ignore[attr-defined]
+    return [caption.strip() for caption in said], torch.stack(made.logits)
 
 
 def next_tokens(adapter: Adapter, pixels: Tensor, caption: str, generation: Generation) -> tuple[Tensor, Tensor]:
@@ -108,6 +121,15 @@ def hooked(
 
 
 @contextmanager
+def hooked_tower(adapter: Adapter, coefficients: Any) -> Iterator[None]:
+    """Head h of every layer l multiplied by coefficients[l, h]."""
+    with ExitStack() as stack:
+        for layer, s in enumerate(coefficients):
+            stack.enter_context(hooked(adapter, layer, torch.tensor(s)))
+        yield
+
+
+@contextmanager
 def stopped_after(adapter: Adapter, layer: int) -> Iterator[None]:
     """Layers after `layer` hand their input on unchanged, so that the model speaks of Z[layer + 1]."""
 
@@ -145,8 +167,7 @@ def variant(
     speak: Callable[..., list[str]] = vanilla_captions,
 ) -> list[str]:
     """Captions of one head's variant, all pictures at once."""
-    total = adapter.geometry.heads
-    one_hot = torch.zeros(total)
+    one_hot = torch.zeros(adapter.geometry.heads_in[layer])
     one_hot[head] = 1
     s = {"isolate": one_hot, "isolate-direct": one_hot, "scale": 1 - 0.5 * one_hot}.get(edit, 1 - one_hot)
     replace = mean_heads(adapter, pixels, layer) if edit == "mean-ablate" else None
@@ -155,3 +176,27 @@ def variant(
             return speak(adapter, pixels, generation)
         with stopped_after(adapter, layer):
             return speak(adapter, pixels, generation)
+
+
+def importances(
+    adapter: Adapter, samples: Sequence[Sample], edit: str, last: bool, scorer: Scorer, generation: Generation
+) -> np.ndarray:
+    """[m, L, H] from METHOD.md: one hooked forward a head, one score a pair; NaN where a layer has no such head."""
+    pixels = adapter.prepare([sample.load() for sample in samples])
+    geometry = adapter.geometry
+    values = np.full((len(samples), geometry.layers, geometry.heads), np.nan)
+    for layer in range(geometry.layers):
+        with stopped_after(adapter, geometry.layers - 1 if last else layer):
+            unchanged = vanilla_captions(adapter, pixels, generation)
+        for head in range(geometry.heads_in[layer]):
+            said = variant(adapter, edit, pixels, layer, head, last, generation)
+            for row, sample in enumerate(samples):
+                (score,) = scorer.score([ScoreItem(said[row], unchanged[row], sample.captions)])
+                if edit == "isolate":
+                    values[row, layer, head] = score
+                elif "gold" in scorer.needs:
+                    (before,) = scorer.score([ScoreItem(unchanged[row], unchanged[row], sample.captions)])
+                    values[row, layer, head] = before - score
+                else:
+                    values[row, layer, head] = 1 - score
+    return values

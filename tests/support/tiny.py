@@ -34,7 +34,6 @@ QFORMER = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 48,
-    "encoder_hidden_size": WIDTH,
     "cross_attention_frequency": 1,
     "max_position_embeddings": 64,
 }
@@ -110,18 +109,26 @@ def redraw(model: nn.Module, seed: int) -> None:
                 parameter.copy_(0.2 * drawn)
 
 
-def build(family: str, folder: Path, seed: int = 0) -> Path:
-    """Write a tiny model of `family` (blip2-t5, blip2-opt, instructblip) and its processor into `folder`."""
-    text = OPT if family.endswith("opt") else T5
-    common = {"num_query_tokens": QUERIES, "image_token_index": IMAGE_TOKEN}
+def build(family: str, folder: Path, seed: int = 0, **vision: Any) -> Path:
+    """Write a tiny model of `family` (blip2-t5, blip2-opt, instructblip) and its processor into `folder`.
+
+    Args:
+        vision: what of the tower's configuration is to be other than in VISION.
+    """
+    tower = {**VISION, **vision}
+    common = {
+        "vision_config": tower,
+        "qformer_config": {**QFORMER, "encoder_hidden_size": tower["hidden_size"]},
+        "text_config": OPT if family.endswith("opt") else T5,
+        "num_query_tokens": QUERIES,
+        "image_token_index": IMAGE_TOKEN,
+    }
     if family.startswith("blip2"):
-        config = transformers.Blip2Config(vision_config=VISION, qformer_config=QFORMER, text_config=text, **common)
+        config = transformers.Blip2Config(**common)
         model: Any = transformers.Blip2ForConditionalGeneration(config)
         processor: Any = transformers.Blip2Processor(image_processor(), tokenizer(), num_query_tokens=QUERIES)
     else:
-        config = transformers.InstructBlipConfig(
-            vision_config=VISION, qformer_config=QFORMER, text_config=text, **common
-        )
+        config = transformers.InstructBlipConfig(**common)
         model = transformers.InstructBlipForConditionalGeneration(config)
         processor = transformers.InstructBlipProcessor(
             image_processor(), tokenizer(), tokenizer(), num_query_tokens=QUERIES
