@@ -26,6 +26,7 @@ from headprune.types import Generation
 RECORD = "headprune.json"
 HowRule = Literal["fold", "slice"]
 
+_BUG = "nothing was written; this is a bug in headprune or its adapter"
 _PICTURES = 4
 _GENERATION = Generation(max_new_tokens=20)
 # How far the exported model's numbers may be from the patched one's, of their largest: silent heads are summed in one
@@ -76,7 +77,7 @@ def export(
         del made
         (beside / RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         again = load_model(f"{adapter.ref.backend}:{beside}", _as_loaded(adapter, beside))
-        _compare(adapter, coefficients, again)
+        compare(adapter, coefficients, again)
         card = model_card(record, again.loading(), evaluation)
         (beside / "README.md").write_text(card, encoding="utf-8")
         return again.parameter_count()
@@ -86,7 +87,7 @@ def _as_loaded(adapter: Adapter, folder: Path) -> LoadRequest:
     return LoadRequest(str(folder), dtype=str(adapter.dtype).removeprefix("torch."), device=str(adapter.device))
 
 
-def _compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
+def compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
     """See that `again` says what `adapter` says with `coefficients`, on a few of the bundled pictures.
 
     Compared are the tower's last states, the log-probabilities of every next token along the patched model's captions,
@@ -99,31 +100,25 @@ def _compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
     with torch.no_grad():
         found, says = _answers(again, again.prepare(pictures))
         thinks = again.likelihood(found, said, _GENERATION).log_probs
-    for what, one, other in (("last states", states, found), ("next-token log-probabilities", logits, thinks)):
-        apart = _apart(one.float(), other.float())
-        # Written so that NaN fails.
-        if not apart <= _TOLERANCE[adapter.dtype]:
-            raise ModelError(
-                f"the exported model's {what} are {apart:.1e} off the patched one's, of the largest",
-                "nothing was written; this is a bug in headprune or its adapter",
-            )
+    _near("last states", states, found, adapter.dtype)
     changed = sum(one != other for one, other in zip(said, says, strict=True))
     if changed and adapter.dtype == torch.float32:
-        raise ModelError(
-            f"the exported model says {says!r} where the patched one says {said!r}",
-            "nothing was written; this is a bug in headprune or its adapter",
-        )
+        raise ModelError(f"the exported model says {says!r} where the patched one says {said!r}", _BUG)
+    _near("next-token log-probabilities", logits, thinks, adapter.dtype)
     if changed:
         kind = str(adapter.dtype).removeprefix("torch.")
         notice(f"{changed} of {_PICTURES} captions changed by {kind} rounding when heads were taken out")
 
 
+def _near(what: str, expected: Tensor, found: Tensor, dtype: torch.dtype) -> None:
+    """Raise ModelError unless two tensors agree up to rounding in `dtype`, relative to the largest number."""
+    size = max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
+    apart = float((found.to(expected.device).float() - expected.float()).abs().max()) / size
+    # Written so that NaN fails.
+    if not apart <= _TOLERANCE[dtype]:
+        raise ModelError(f"the exported model's {what} are {apart:.1e} off the patched one's, of the largest", _BUG)
+
+
 def _answers(adapter: Adapter, pixels: Tensor) -> tuple[Tensor, list[str]]:
     states = adapter.trace(pixels, depths=[adapter.geometry.layers]).states[adapter.geometry.layers]
     return states, adapter.decode(states, _GENERATION)
-
-
-def _apart(expected: Tensor, found: Tensor) -> float:
-    """The largest difference as a share of the largest number."""
-    size = max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)
-    return float((found.to(expected.device) - expected).abs().max()) / size
