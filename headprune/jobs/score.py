@@ -24,6 +24,7 @@ from headprune.runs.folder import RunFolder
 from headprune.runs.store import FILE as STORE
 from headprune.scoring.algorithm import Progress, ScoreResult, ScoreSettings, score_heads
 from headprune.scoring.estimate import Estimate, estimate_score
+from headprune.scoring.kept import keep_importances
 from headprune.scoring.sampling import Drawn, draw
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, choose_batch
@@ -71,6 +72,8 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     start = time.perf_counter()
     with RunFolder.claim(out, identity, dumps(recipe)) as run:
         result = score_heads(adapter, dataset, drawn, settings, run.store, progress)
+        # Before the patch: where there is one, there are its importances.
+        keep_importances(run.store, result.patch, result.per_sample, result.layers)
         save_patch(result.patch, run.patch)
         return Scored(result, drawn, out, out / run.patch.name, time.perf_counter() - start)
 
