@@ -13,7 +13,6 @@ from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.opening import batch_for, dataset_for
 from headprune.patch.patch import Patch
 from headprune.patch.prune import PruneRule, choose_pruned
-from headprune.recipes import read
 from headprune.recipes.schema import Recipe
 from headprune.report.curve import draw_curve
 from headprune.runs.folder import RunFolder
@@ -60,14 +59,14 @@ class AutoSearch:
         self.run = path.parent
         ids = patch.info.sample_ids
         self.ranking = len(ids) - validation_size(len(ids))
-        if not ((self.run / STORE).is_file() and (self.run / "recipe.toml").is_file()):
+        if not (self.run / STORE).is_file():
             raise UsageError(
                 f"--prune auto needs the run that made the patch; {self.run} is no run folder",
                 "give RUN/patch.safetensors where headprune score wrote it, or use --prune fraction=F",
             )
         with RunFolder.open(self.run) as run:
             self.ranked = patch_of_first(patch, kept_importances(run.store, patch), self.ranking)
-            dataset = _dataset(read(run.recipe), self.run)
+            dataset = _dataset(recipe, run)
         self.samples = _named(dataset, ids[self.ranking :])
         asked = recipe.evaluate
         self.scorer = make_scorer(asked.scorer, dict(asked.scorer_options))
@@ -98,13 +97,16 @@ class AutoSearch:
         return Searched(pruning, figure)
 
 
-def _dataset(recipe: Recipe, run: Path) -> Dataset:
-    """What the run was scored on."""
+def _dataset(recipe: Recipe, run: RunFolder) -> Dataset:
+    """What the run was scored on, as its own settings name it."""
+    scored = run.identity()
+    named = {"data": scored["data"], "dataset_options": scored["dataset_options"]}
     try:
-        return dataset_for(recipe)
+        return dataset_for(recipe.model_copy(update=named))
     except DataError as error:
         raise DataError(
-            f"the data of run {run}: {error.message}", "give the command where headprune score was given"
+            f"the data that the patch was scored on: {error.message}",
+            "give the command where headprune score was given",
         ) from error
 
 
