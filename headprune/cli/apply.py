@@ -9,6 +9,7 @@ import typer
 
 from headprune.cli import options as o
 from headprune.cli.output import reporting
+from headprune.cli.progress import scoring_progress
 
 
 def apply(
@@ -25,6 +26,21 @@ def apply(
             show_default=False,
         ),
     ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            "--max-drop",
+            help="With --prune auto: how far the metric may fall, as a share of it. (default: 0.02)",
+            show_default=False,
+        ),
+    ] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            "--scorer", help="With --prune auto: the metric, or ./file.py:Class. (default: cider)", show_default=False
+        ),
+    ] = None,
+    scorer_option: o.ScorerOption = None,
     allow_other_weights: o.AllowOther = False,
     revision: o.Revision = None,
     device: o.Device = None,
@@ -35,16 +51,27 @@ def apply(
 ) -> None:
     """Export MODEL with PATCH folded into its weights, or with its pruned heads sliced out."""
     with reporting(as_json, quiet, debug) as output:
+        from headprune.errors import UsageError
         from headprune.recipes import resolve
 
+        if prune != "auto" and (max_drop is not None or scorer or scorer_option):
+            raise UsageError("--max-drop and --scorer are for --prune auto", "add --prune auto, or leave them out")
         overrides = {
             "model": model, "revision": revision, "device": device, "dtype": dtype,
-            "apply": {"scale": scale, "prune": prune, "how": how},
+            "apply": {"scale": scale, "prune": prune, "how": how, "max_drop": max_drop},
+            "evaluate": {"scorer": scorer, "scorer_options": o.pairs(scorer_option, "--scorer-option")},
         }  # fmt: skip
-        recipe = resolve(None, overrides).recipe
+        resolved = resolve(None, overrides)
+        recipe = resolved.recipe
+        for message in resolved.notes if prune == "auto" else ():
+            output.note(message)
+        from rich.console import Group
+
+        from headprune.cli.tables import curve_table
         from headprune.jobs.apply import perform_apply
 
-        exported = perform_apply(recipe, patch, out, allow_other_weights)
+        with scoring_progress(output) as progress:
+            exported = perform_apply(recipe, patch, out, allow_other_weights, progress)
         document = {
             "out": str(exported.out),
             "how": recipe.apply.how,
@@ -52,6 +79,7 @@ def apply(
             "pruned": [list(head) for head in exported.pruned],
             "parameters_before": exported.parameters_before,
             "parameters_after": exported.parameters_after,
+            **({"auto": exported.auto.document()} if exported.auto else {}),
         }
         heads = " ".join(f"{layer}.{head}" for layer, head in exported.pruned) or "none"
         before, after = exported.parameters_before, exported.parameters_after
@@ -59,5 +87,8 @@ def apply(
         if recipe.apply.how == "slice":
             sizes = f"{before:,} before, {after:,} after ({100 * (1 - after / before):.1f} % fewer)"
         text = f"pruned heads (layer.head, 0-based): {heads}\nparameters: {sizes}"
-        output.result(document, lambda console: console.print(text))
+        shown = Group(curve_table(exported.auto.pruning), text) if exported.auto else text
+        output.result(document, lambda console: console.print(shown))
+        if exported.auto:
+            output.wrote("figure", exported.auto.figure)
         output.wrote("model", exported.out)

@@ -74,7 +74,9 @@ Scale = Annotated[
 Prune = Annotated[
     str | None,
     typer.Option(
-        "--prune", help="Heads to silence: count=K a layer, fraction=F, threshold=T on H*alpha.", show_default=False
+        "--prune",
+        help="Heads to silence: count=K a layer, fraction=F, threshold=T on H*alpha; apply also takes auto.",
+        show_default=False,
     ),
 ]
 AllowOther = Annotated[

@@ -12,6 +12,7 @@ from rich.text import Text
 from headprune.cli.output import table
 
 if TYPE_CHECKING:
+    from headprune.evaluation.auto import AutoPruning
     from headprune.evaluation.table1 import Evaluation, Side
     from headprune.patch.patch import Array, Patch
     from headprune.scoring.algorithm import ScoreResult
@@ -157,3 +158,32 @@ def _verdict(difference: Interval) -> str:
     if difference.high < 0:
         return "the patch hurts"
     return "no difference that these images show"
+
+
+def curve_table(pruning: AutoPruning) -> RenderableType:
+    """The curve of `--prune auto`, the chosen fraction marked, and what was chosen why."""
+    rows = [
+        (
+            ">" if point == pruning.chosen else "",
+            f"{point.fraction:g}",
+            str(point.heads),
+            f"{point.score.mean:.3f}",
+            _interval(point.difference, "+.3f"),
+        )
+        for point in pruning.curve
+    ]
+    title = f"--prune auto: {pruning.validation} validation samples, heads ranked by the other {pruning.ranking}"
+    columns = ("", "fraction", "heads", pruning.scorer, "difference [95 %]")
+    return Group(table(title, columns, rows), *map(Text, _choice(pruning)))
+
+
+def _choice(pruning: AutoPruning) -> list[str]:
+    chosen, start, bound = pruning.chosen, pruning.curve[0].score.mean, pruning.bound
+    within = f"within {100 * pruning.max_drop:g} % of {start:.3f} ({bound:.3f} or more)"
+    lines = [f"chosen: fraction={chosen.fraction:g}, the largest {within}, as all smaller ones are"]
+    if not chosen.heads:
+        lines = [f"chosen: fraction=0, no head is pruned: {pruning.curve[1].fraction:g} is not {within}"]
+    if pruning.unchanged != pruning.curve[0].score:
+        before = pruning.unchanged.mean
+        lines.append(f"the model as it is scores {before:.3f}; fraction 0 has its heads scaled ({pruning.scale})")
+    return lines

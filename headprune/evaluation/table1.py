@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from headprune.evaluation.captions import captions_under
 from headprune.evaluation.control import random_controls
 from headprune.hooks.kinds import Scorer
 from headprune.patch.apply import applied
@@ -20,7 +23,8 @@ from headprune.perspectives.linguistic import captions_by_layer
 from headprune.scoring.importance import scored
 from headprune.scoring.statistics import Floats, mean_interval
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import Batch, picture_batches
+from headprune.towers.batches import Batch, Decoder, chunks
+from headprune.towers.memory import Room
 from headprune.types import Generation, Interval, Sample, ScoreItem
 
 
@@ -118,14 +122,11 @@ def evaluate_model(
     control = None
     if settings.random:
         progress(f"{len(samples)} samples, {settings.random} random head sets")
-        scores = []
         controls = random_controls(
             change.kept, change.pruned, change.there, change.layers, change.across, settings.random, settings.seed
         )
-        for s in controls:
-            with applied(adapter, s):
-                captions, _ = _timed_captions(adapter, samples, settings)
-            scores.append(float(_score(captions, said, samples, settings).mean()))
+        drawn = captions_under(adapter, samples, list(controls), settings.generation, settings.batch)
+        scores = [float(_score(captions, said, samples, settings).mean()) for captions in drawn]
         control = Control(tuple(scores), sum(after.score.mean > score for score in scores))
     difference = mean_interval(after_values - before_values, settings.seed)
     return Evaluation(len(samples), before, after, difference, control)
@@ -168,9 +169,17 @@ def _timed_captions(adapter: Adapter, samples: Sequence[Sample], settings: Evalu
     last = adapter.geometry.layers
     captions: list[str] = []
     seconds = 0.0
-    for _, pixels in picture_batches(adapter, samples, settings.batch.pictures):
+    decoder, room = Decoder(adapter, settings.generation, settings.batch), Room(settings.batch.pictures, "pictures")
+
+    def said(pixels: Tensor, start: int, stop: int) -> list[str]:
+        return decoder.decode(adapter.trace(pixels[start:stop], depths=[last]).states[last])
+
+    for some in chunks(samples, settings.batch.pictures):
+        # Not ahead, as elsewhere: nothing else runs while this is timed.
+        pixels = adapter.prepare([sample.load() for sample in some])
         start = _now(adapter)
-        captions += adapter.decode(adapter.trace(pixels, depths=[last]).states[last], settings.generation)
+        for _, _, words in room.pieces(len(some), partial(said, pixels)):
+            captions += words
         seconds += _now(adapter) - start
     return captions, seconds
 

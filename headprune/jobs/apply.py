@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from headprune.evaluation.table1 import Change
 from headprune.files import refuse_unless_free
+from headprune.jobs.auto import AutoSearch, Searched
 from headprune.jobs.measured import kept_evaluation
 from headprune.jobs.opening import load_for
 from headprune.patch.export import export
@@ -17,6 +19,7 @@ from headprune.patch.fit import check_fit
 from headprune.patch.patch import Patch, ScaleRule
 from headprune.patch.prune import PruneRule, choose_pruned, head_list, silent
 from headprune.recipes.schema import Recipe
+from headprune.scoring.settings import Progress
 
 
 def choose_change(patch: Patch, scale: ScaleRule, prune: str | None) -> Change:
@@ -39,10 +42,19 @@ class Exported:
     pruned: list[tuple[int, int]]
     parameters_before: int
     parameters_after: int
+    auto: Searched | None = None
 
 
-def perform_apply(recipe: Recipe, patch_path: Path, out: Path, allow_other_weights: bool = False) -> Exported:
-    """Export the recipe's model with a patch folded in, or with its pruned heads sliced out.
+def perform_apply(
+    recipe: Recipe,
+    patch_path: Path,
+    out: Path,
+    allow_other_weights: bool = False,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Exported:
+    """Export the recipe's model with a patch folded in, or its pruned heads sliced out.
+
+    With `auto` the fraction is searched for first.
 
     Raises:
         PatchError: unreadable, or for another model. UsageError: `out` is not empty, or the rule makes no sense.
@@ -50,12 +62,19 @@ def perform_apply(recipe: Recipe, patch_path: Path, out: Path, allow_other_weigh
     """
     refuse_unless_free(out)
     patch = load_patch(patch_path)
-    change = choose_change(patch, recipe.apply.scale, recipe.apply.prune)
+    prune = recipe.apply.prune
+    search = AutoSearch(recipe, patch, patch_path) if prune == "auto" else None
+    change = choose_change(patch, recipe.apply.scale, None if search else prune)
     adapter = load_for(recipe)
     check_fit(patch, adapter, allow_other_weights)
+    found = search.find(adapter, progress) if search else None
     settings = recipe.apply
-    record = {"patch": patch.digest(), "scale": settings.scale, "prune": settings.prune}
-    evaluation = kept_evaluation(patch_path, patch, settings.scale, settings.prune)
+    rule = found.pruning.rule if found else prune
+    if found:
+        change = choose_change(patch, settings.scale, rule)
+        prune = f"auto: {rule}, max_drop={settings.max_drop:g}"
+    record = {"patch": patch.digest(), "scale": settings.scale, "prune": prune}
+    evaluation = kept_evaluation(patch_path, patch, settings.scale, rule)
     after = export(adapter, change.coefficients, out, record, settings.how, evaluation)
     pruned = head_list(silent(adapter.geometry, change.coefficients))
-    return Exported(out, pruned, adapter.parameter_count(), after)
+    return Exported(out, pruned, adapter.parameter_count(), after, found)

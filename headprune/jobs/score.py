@@ -25,6 +25,7 @@ from headprune.runs.folder import RunFolder
 from headprune.runs.store import FILE as STORE
 from headprune.scoring.algorithm import ScoreResult, score_heads
 from headprune.scoring.estimate import Estimate, estimate_score
+from headprune.scoring.kept import keep_importances
 from headprune.scoring.sampling import Drawn, draw
 from headprune.scoring.settings import Progress, ScoreSettings
 from headprune.towers.adapter import Adapter
@@ -73,6 +74,8 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     start = time.perf_counter()
     with RunFolder.claim(out, identity, dumps(recipe)) as run:
         result = score_heads(adapter, dataset, drawn, settings, run.store, progress)
+        # Before the patch: where there is one, there are its importances.
+        keep_importances(run.store, result.patch, result.per_sample, result.layers)
         save_patch(result.patch, run.patch)
         return Scored(result, drawn, out, out / run.patch.name, time.perf_counter() - start)
 

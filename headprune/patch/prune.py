@@ -31,7 +31,10 @@ class PruneRule:
         """
         kind, _, value = text.partition("=")
         if text == "auto":
-            raise UsageError("--prune auto is not there yet", f"use {_FORMS}, and headprune evaluate to compare")
+            raise UsageError(
+                "--prune auto is for headprune apply, which searches the fraction",
+                f"give the fraction it found: {_FORMS}",
+            )
         try:
             number = float(value)
         except ValueError:

@@ -78,6 +78,9 @@ class ApplySettings(Table):
     prune: str | None = Field(
         None, description="count=K, fraction=F, threshold=T or auto; left out, no head is removed."
     )
+    max_drop: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.02, description="How far auto lets the metric fall, as a share of the metric without pruning."
+    )
     how: Literal["fold", "slice"] = Field("fold", description="fold keeps the shapes, slice makes the model smaller.")
 
 

@@ -13,6 +13,7 @@ from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import GradientScorer, LogitScorer, Scorer
 from headprune.patch.patch import Array, ModelRecord, Patch, PatchInfo
 from headprune.runs.store import RunStore
+from headprune.scoring.coefficients import patch_from
 from headprune.scoring.gradients import gradient_importances
 from headprune.scoring.importance import fit_to, importances, softmax
 from headprune.scoring.logits import logit_importances
@@ -119,21 +120,11 @@ def _importances(
 def _result(
     adapter: Adapter, dataset: Dataset, drawn: Drawn, settings: ScoreSettings, per_sample: Floats, work: Work
 ) -> ScoreResult:
-    geometry, layers = adapter.geometry, list(settings.layers)
-    mean = per_sample.mean(axis=0)
+    geometry = adapter.geometry
 
     def alpha_of(means: Floats) -> Floats:
         return softmax(means, settings.temperature)
 
-    tensors = {
-        name: np.full((geometry.layers, geometry.heads), np.nan, np.float32)
-        for name in ("importance", "alpha", "scale")
-    }
-    tensors["importance"][layers] = mean
-    tensors["alpha"][layers] = alpha_of(mean)
-    tensors["scale"][layers] = np.array(geometry.heads_in)[layers, None] * alpha_of(mean)
-    samples = np.zeros((geometry.layers, geometry.heads), np.int32)
-    samples[layers] = np.where(np.isfinite(mean), len(drawn.samples), 0)
     with blaming(f"scorer {settings.scorer_name}"):
         described = settings.scorer.describe()
     info = PatchInfo(
@@ -162,7 +153,7 @@ def _result(
         versions={name: version(name) for name in _RECORDED},
     )
     return ScoreResult(
-        patch=Patch(tensors["importance"], tensors["alpha"], tensors["scale"], samples, info),
+        patch=patch_from(per_sample, settings.layers, info),
         layers=settings.layers,
         per_sample=per_sample,
         importance_limits=limits(per_sample, settings.seed),

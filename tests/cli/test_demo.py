@@ -50,8 +50,8 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
 
 def captions(folder: Path) -> dict:
     with RunStore.open(folder, create=False) as store:
-        (context,) = store.contexts()
-        return store.captions(context)
+        (found,) = filter(None, map(store.captions, store.contexts()))
+        return found
 
 
 def test_a_run_scores_its_layers_with_the_bundled_bertscore(scored):

@@ -90,8 +90,7 @@ def test_the_run_folder_holds_the_recipe_and_the_captions(scored):
     recipe = (scored / "run/recipe.toml").read_text(encoding="utf-8")
     assert 'scorer = "./overlap.py:Overlap"' in recipe and "samples = 2" in recipe
     with RunStore.open(scored / "run", create=False) as store:
-        (context,) = store.contexts()
-        captions = store.captions(context)
+        (captions,) = filter(None, map(store.captions, store.contexts()))
     patch = load_patch(scored / "run/patch.safetensors")
     assert {sample for sample, _, _ in captions} == set(patch.info.sample_ids)
     assert len(captions) == 2 * 3 * (4 + 1)

@@ -1,0 +1,70 @@
+"""Importances of each sample, kept in the run's store: a patch holds their means only, and a part of the samples may
+have to rank heads without the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from headprune.errors import UsageError
+from headprune.patch.patch import Patch
+from headprune.runs.store import RunStore
+from headprune.scoring.coefficients import patch_from
+from headprune.scoring.statistics import Floats
+
+
+def keep_importances(store: RunStore, patch: Patch, per_sample: Floats, layers: tuple[int, ...]) -> None:
+    """Store the importances that `patch` was made of, under its digest and its scorer.
+
+    Args:
+        store: of the run.
+        patch: made of them.
+        per_sample: [m, len(layers), H], in the order of the patch's samples; NaN where a layer has no such head.
+        layers: the scored layers, 0-based.
+    """
+    there = np.argwhere(np.isfinite(per_sample)).tolist()
+    rows = {
+        (patch.info.sample_ids[sample], layers[row], head): float(per_sample[sample, row, head])
+        for sample, row, head in there
+    }
+    store.add_scores(store.context(_described(patch)), store.scorer(patch.info.scorer), rows)
+
+
+def kept_importances(store: RunStore, patch: Patch) -> Floats:
+    """The stored importances of a patch, [m, L, H], in the order of its samples; NaN where nothing was scored.
+
+    Raises:
+        UsageError: the store has none of this patch.
+    """
+    per_sample = np.full((len(patch.info.sample_ids), *patch.importance.shape), np.nan)
+    contexts = [digest for digest, described in store.contexts().items() if described == _described(patch)]
+    scorers = [digest for digest, described in store.scorers().items() if described == patch.info.scorer]
+    if not contexts or not scorers:
+        raise UsageError(
+            f"{store.path.name} beside the patch has no importances of it, sample by sample",
+            "give the run's headprune score command again: it makes no caption twice",
+        )
+    row_of = {sample: row for row, sample in enumerate(patch.info.sample_ids)}
+    for (sample, layer, head), value in store.scores(contexts[0], scorers[0]).items():
+        per_sample[row_of[sample], layer, head] = value
+    return per_sample
+
+
+def patch_of_first(patch: Patch, per_sample: Floats, count: int) -> Patch:
+    """The patch that the first `count` samples alone would have given; of all samples it is `patch` itself.
+
+    What was measured is taken as it is: with schedule `sequential` later layers were scored on a model scaled by
+    coefficients from all samples, and `mean-ablate` put the mean over all samples in a head's place.
+
+    Args:
+        patch: of all m samples.
+        per_sample: [m, L, H], its importances.
+        count: how many samples, in the order they were drawn.
+    """
+    info = patch.info.model_copy(update={"sample_ids": patch.info.sample_ids[:count]})
+    return patch_from(per_sample[:count, patch.scored], patch.scored, info)
+
+
+def _described(patch: Patch) -> dict[str, Any]:
+    return {"importances_of": patch.digest()}
