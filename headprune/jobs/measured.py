@@ -41,13 +41,14 @@ def kept_evaluation(patch_path: Path, patch: Patch, scale: ScaleRule, prune: str
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        evaluation: dict[str, Any] | None = content["evaluation"] if content["patch"] == patch.digest() else None
+        made, evaluation = content["patch"], content["evaluation"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         notice(f"{path} cannot be read, so the model card tells no evaluation: {error}")
         return None
-    return evaluation
+    found: dict[str, Any] | None = evaluation if made == patch.digest() else None
+    return found
 
 
 def _place(patch_path: Path, scale: ScaleRule, prune: str | None) -> Path:
     rule = PruneRule.parse(prune) if prune else "none"
-    return patch_path.parent / f"evaluation-{scale}-{rule}.json"
+    return patch_path.with_name(f"{patch_path.stem}.evaluation-{scale}-{rule}.json")

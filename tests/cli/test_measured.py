@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import sqlite3
 
 import pytest
 
-from headprune.runs import RunStore
-
 PATCH = "run/patch.safetensors"
+KEPT = "run/patch.evaluation-mean-one-none.json"
 NOT_YET = "Not evaluated when this was exported"
 
 
@@ -54,7 +53,10 @@ def test_each_change_keeps_its_last_evaluation(scored):
 
 def test_where_it_was_kept_is_said(scored):
     result = scored.run(*evaluate())
-    assert result.exit_code == 0 and "wrote evaluation: run" in result.stderr.splitlines()
+    assert (
+        result.exit_code == 0
+        and "wrote evaluation: run/patch.evaluation-mean-one-none.json" in result.stderr.splitlines()
+    )
     assert "wrote evaluation" not in result.stdout
     assert scored.run(*evaluate("--quiet")).stderr == ""
 
@@ -91,29 +93,20 @@ def test_an_evaluation_leaves_the_runs_captions_alone(scored, score):
     assert (scored / PATCH).read_bytes() == first
 
 
-@pytest.mark.parametrize("damage", ["garbage", "newer", "foreign"])
-def test_a_store_that_cannot_be_used_is_a_note_only(scored, damage):
-    path = scored / "run/run.sqlite"
-    if damage == "newer":
-        with RunStore.open(scored / "run", create=False) as store:
-            store._connection.execute("PRAGMA user_version = 99")
-    else:
-        path.unlink()
-    if damage == "garbage":
-        path.write_bytes(b"no database" * 1000)
-    if damage == "foreign":
-        connection = sqlite3.connect(path)
-        connection.execute("CREATE TABLE recipes (name TEXT)")
-        connection.commit()
-        connection.close()
-    before = path.read_bytes()
+def test_an_evaluation_that_cannot_be_kept_is_a_note_only(scored):
+    (scored / KEPT).mkdir()
     result = scored.run(*evaluate("--json"))
     assert result.exit_code == 0, result.stderr
-    notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
-    assert [note for note in notes if "the evaluation is not kept in the run" in note], result.stderr
+    assert "note: the evaluation is not kept in the run" in result.stderr
     assert "wrote" not in result.stderr and "Traceback" not in result.stderr
+    assert json.loads(result.stdout)["samples"] == 3
+
+
+@pytest.mark.parametrize("content", ["", "no JSON", "[]", "{}", '{"patch": 3}'])
+def test_an_evaluation_that_cannot_be_read_is_a_note_only(scored, content):
+    (scored / KEPT).write_text(content)
     result = scored.run("apply", "model", PATCH, "--out", "out", "--how", "slice")
     assert result.exit_code == 0, result.stderr
-    assert "note: the run beside the patch cannot be read, so the model card tells no evaluation" in result.stderr
+    assert f"note: {KEPT} cannot be read, so the model card tells no evaluation" in result.stderr
     assert NOT_YET in (scored / "out/README.md").read_text()
-    assert path.read_bytes() == before
+    assert (scored / KEPT).read_text() == content

@@ -18,7 +18,7 @@ from headprune.runs.store import RunStore
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
-from headprune.towers import batches
+from headprune.towers import memory
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Schedule
 from tests.support import slow
@@ -135,7 +135,7 @@ def test_rows_are_bounded_by_the_memory_that_their_distributions_take(tiny, pict
     likelihood, rows = tiny.likelihood, []
     monkeypatch.setattr(tiny, "likelihood", lambda s, *rest: rows.append(len(s)) or likelihood(s, *rest))
     # Eight distributions of five tokens, four bytes a number, for nine rows: two pictures of four heads.
-    monkeypatch.setattr(batches, "_CPU_BUDGET", 9 * 8 * 5 * tiny.vocabulary * 4)
+    monkeypatch.setattr(memory, "_CPU_BUDGET", 9 * 8 * 5 * tiny.vocabulary * 4)
     scant = run(tiny, pictures, batch=Batch(64, 5)).per_sample
     assert sorted(set(rows)) == [1, 2, 4, 8] and sum(rows) == 5 * 3 * (4 + 1)
     np.testing.assert_allclose(scant, plenty, atol=1e-4, rtol=1e-5)
