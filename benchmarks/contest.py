@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,7 @@ B1, SINGLE = "B1: forward hook, 32 pictures a batch", "B1-single: forward hook, 
 B2, B3 = "B2: nnsight, 32 pictures a batch", "B3: forward hook, heads as rows"
 
 OVER_FLOOR = Target(1.15)
+NONE: Mapping[str, Target] = {}
 NO_NNSIGHT = "nnsight is not installed: B2 is left out (pip install -e '.[bench]')"
 AGAINST = "ours is divided by the floor, the others by ours; captions were equal in every round"
 
@@ -65,18 +66,18 @@ def contestants(sizes: Sizes) -> dict[str, Contestant]:
     return everyone | ({B2: traced.traced} if traced.available() else {})
 
 
-def contest(setting: str, task: Task, sizes: Sizes, rounds: int) -> list[Row]:
-    """Everyone on the same batch of pictures."""
+def contest(setting: str, task: Task, sizes: Sizes, rounds: int, targets: Mapping[str, Target] = NONE) -> list[Row]:
+    """Everyone on the same batch of pictures; `targets` are for what others take, divided by ours."""
     seconds = _timed(task, contestants(sizes), rounds)
-    against: dict[str, tuple[str, Target | None]] = dict.fromkeys(seconds, (OURS, None))
+    against: dict[str, tuple[str, Target | None]] = {name: (OURS, targets.get(name)) for name in seconds}
     against[OURS] = (FLOOR, OVER_FLOOR)
     return compared(setting, seconds, "s", against)
 
 
-def contest_single(setting: str, task: Task, rounds: int) -> list[Row]:
+def contest_single(setting: str, task: Task, rounds: int, targets: Mapping[str, Target] = NONE) -> list[Row]:
     """Ours against a loop over pictures, on the same few pictures."""
     seconds = _timed(task, {OURS: ours, SINGLE: loop_single}, rounds)
-    return compared(setting, seconds, "s", {SINGLE: (OURS, None)})
+    return compared(setting, seconds, "s", {SINGLE: (OURS, targets.get(SINGLE))})
 
 
 def _timed(task: Task, everyone: dict[str, Contestant], rounds: int) -> dict[str, list[float]]:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.contest import AGAINST, NO_NNSIGHT, contest, contest_single, fastest
+from benchmarks.contest import AGAINST, B1, B3, NO_NNSIGHT, SINGLE, contest, contest_single, fastest
 from benchmarks.contestants.traced import available
 from benchmarks.effort import Effort
-from benchmarks.results import Row, Section
+from benchmarks.results import Row, Section, Target
 from benchmarks.task import Task
 from headprune import DecodePoint, LoadRequest, load_model, open_dataset
 
 PICTURES, SINGLE_PICTURES = 64, 4
 SIZES = (64, 128, 256, 512, 1024)
+TARGETS = {
+    DecodePoint.LAYER: {B1: Target(2.5, least=True), SINGLE: Target(12, least=True), B3: Target(1.4, least=True)},
+    DecodePoint.LAST: {B1: Target(1.8, least=True)},
+}
 
 
 def run(effort: Effort) -> Section:
@@ -31,8 +35,8 @@ def measure(effort: Effort, device: torch.device) -> tuple[list[Row], list[str]]
         single = some.on(1 if effort.quick else SINGLE_PICTURES)
         # Two layers in the middle stand for all eight.
         sizes = fastest(some.at((3, 4)), SIZES[:1] if effort.quick else SIZES)
-        rows += contest(_setting(some), some, sizes, effort.rounds)
-        rows += contest_single(_setting(single), single, effort.rounds)
+        rows += contest(_setting(some), some, sizes, effort.rounds, TARGETS[decode_at])
+        rows += contest_single(_setting(single), single, effort.rounds, TARGETS[decode_at])
         notes.append(f"decoded at {decode_at.value}: {sizes}")
     return rows, notes
 
