@@ -24,13 +24,16 @@ _SHADES = ((-1.5, "bold red"), (-0.75, "yellow"), (0.75, "default"), (1.5, "gree
 
 
 def head_table(result: ScoreResult) -> RenderableType:
-    """Importance of each head of a finished score, layers by heads, with the widest interval of each layer."""
+    """Importance of each head of a finished score, layers by heads, with the widest interval of each layer.
+
+    Times 100, and not in percent: CIDEr has no upper end, and some scorers count in nats.
+    """
     info = result.patch.info
     low, high = result.importance_limits
     half = np.max(high - low, axis=1, where=np.isfinite(low), initial=0) / 2
     margins = {layer: f"{100 * half[row]:.1f}" for row, layer in enumerate(result.layers)}
     how = f"{info.edit['name']}, {info.scorer['name']}, {len(info.sample_ids)} samples"
-    title = f"importance of each head in percent ({how})"
+    title = f"importance of each head, times 100 ({how})"
     return _heads(title, result.patch.importance, list(result.layers), margins)
 
 
@@ -38,10 +41,7 @@ def patch_table(patch: Patch) -> RenderableType:
     """Where a patch comes from and what it does to each head."""
     info = patch.info
     facts = [
-        (
-            "model",
-            f"{info.model.name} ({info.model.geometry})",
-        ),
+        ("model", f"{info.model.name} ({info.model.geometry})"),
         ("scored on", f"{len(info.sample_ids)} samples of {info.dataset}, seed {info.seed}"),
         ("scorer", str(info.scorer["name"])),
         (
@@ -57,7 +57,7 @@ def patch_table(patch: Patch) -> RenderableType:
 
 
 def _heads(title: str, values: Array, layers: list[int], margins: dict[int, str]) -> RenderableType:
-    """Values [L, H] in percent, a row a layer; heads that stand out from their layer are coloured."""
+    """Values [L, H] times 100, a row a layer; heads that stand out from their layer are coloured."""
     made = Table(box=None, pad_edge=False, collapse_padding=True, header_style="dim")
     made.add_column("layer", justify="right", style="dim")
     for head in range(values.shape[1]):

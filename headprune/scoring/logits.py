@@ -20,7 +20,7 @@ from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import SweepPlan, layer_variants
 from headprune.scoring.work import Scores, Work
 from headprune.towers.adapter import TeacherForced
-from headprune.towers.batches import UNCHANGED, Key, chunks, logit_batch
+from headprune.towers.batches import UNCHANGED, Key, chunks, logit_batch, replayed_rows
 from headprune.towers.memory import Room
 from headprune.types import LogitRows, Sample
 
@@ -63,7 +63,7 @@ class _Forcing:
         self._scorer = scorer
         self._plan = plan
         self._coefficients = coefficients
-        self._replayed = Room(plan.batch.rows, "variants")
+        self._replayed = Room(replayed_rows(plan.batch, work.adapter.device), "variants")
         self._forced_at_once = Room(plan.batch.rows, "captions")
 
     @torch.no_grad()

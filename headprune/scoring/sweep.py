@@ -14,7 +14,7 @@ from torch import Tensor
 
 from headprune.edits.edit import Context, Edit
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Decoder, Key, traces
+from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Decoder, Key, replayed_rows, traces
 from headprune.towers.capture import Capture
 from headprune.towers.memory import Room
 from headprune.towers.replay import advance, replay
@@ -62,7 +62,7 @@ def sweep(
     todo = [sample for sample in samples if any(key not in known for key in plan.keys(sample.id, heads_in))]
     fresh: Captions = {}
     queue = DecodeQueue(Decoder(adapter, plan.generation, plan.batch), fresh.__setitem__)
-    room = Room(plan.batch.rows, "variants")
+    room = Room(replayed_rows(plan.batch, adapter.device), "variants")
     for some, traced in traces(adapter, todo, plan.batch, plan.layers, [layer + 1 for layer in plan.references]):
         ids = [sample.id for sample in some]
         for layer in plan.references:

@@ -22,7 +22,10 @@ _WIDTHS_PER_TOKEN = 12
 _WIDTHS_FOR_GRADIENTS = 24
 # Distributions [S, V] that one teacher-forced row costs: logits, log-probabilities of both models, and a scorer's work.
 _DISTRIBUTIONS = 8
-_MOST_ROWS = 512
+_MOST_ROWS = 1024
+_MOST_PICTURES = 64
+# On a CPU few rows go through a layer together: what its parts make of them is then still in the cache.
+_REPLAYED_ON_CPU = 128
 _PROBED_ROWS = 32
 
 
@@ -31,7 +34,7 @@ class Batch:
     """How much is done at once. Whatever it says, less is done where memory runs out.
 
     Attributes:
-        rows: variants replayed and decoded together.
+        rows: variants decoded together, and at most replayed together.
         pictures: pictures in one tower pass.
         probing: whether `rows` is a guess from the tower alone, to be found for decoding by a first, smaller batch.
     """
@@ -55,7 +58,13 @@ def choose_batch(geometry: Geometry, tokens: int, itemsize: int, asked: int | No
     rows = asked or max(1, min(_MOST_ROWS, budget(device) // (row * _WIDTHS_PER_TOKEN)))
     # A picture in a pass holds a capture (residual, head outputs, output) of every layer.
     held = max(1, budget(device) // (3 * row * geometry.layers))
-    return Batch(rows, max(1, min(rows // max(1, geometry.heads), held)), probing=asked is None)
+    pictures = max(1, min(rows // max(1, geometry.heads), held, _MOST_PICTURES))
+    return Batch(rows, pictures, probing=asked is None)
+
+
+def replayed_rows(batch: Batch, device: torch.device) -> int:
+    """Variants that go through a layer together."""
+    return batch.rows if device.type != "cpu" else min(batch.rows, _REPLAYED_ON_CPU)
 
 
 def logit_batch(adapter: Adapter, generation: Generation, batch: Batch) -> Batch:
