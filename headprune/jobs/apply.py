@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headprune.errors import notice
 from headprune.evaluation.table1 import Change
 from headprune.files import refuse_unless_free
 from headprune.jobs.auto import AutoSearch, Searched
@@ -77,4 +78,8 @@ def perform_apply(
     evaluation = kept_evaluation(patch_path, patch, settings.scale, rule)
     after = export(adapter, change.coefficients, out, record, settings.how, evaluation)
     pruned = head_list(silent(adapter.geometry, change.coefficients))
+    if settings.how == "slice" and not pruned:
+        notice(
+            "no head is pruned, so slicing took nothing out: the model is as large as before (--prune chooses heads)"
+        )
     return Exported(out, pruned, adapter.parameter_count(), after, found)

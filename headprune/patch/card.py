@@ -7,7 +7,8 @@ from typing import Any
 
 _TITLE = {
     "fold": "Pruned heads are silent; all sizes are the base model's, so it loads as that does.",
-    "slice": "Pruned heads are gone from the vision tower's weights.",
+    "slice": "Pruned heads are gone from the vision tower's weights. Those that are left are counted anew from 0; "
+    "`headprune.kept` in `config.json` says what each was called in the unpruned model.",
 }
 
 

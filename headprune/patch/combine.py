@@ -57,7 +57,9 @@ def difference(first: Patch, second: Patch) -> Difference:
     """
     if not np.array_equal(first.info.model.present, second.info.model.present):
         raise PatchError(
-            f"the patches are {first.scale.shape} and {second.scale.shape}: no head is in both", "compare others"
+            f"the patches are for towers of {first.info.model.geometry} and {second.info.model.geometry}, "
+            "whose heads are not the same",
+            "heads compare only within one tower; a sliced one counts those it has left anew",
         )
     layers = sorted(set(first.scored) & set(second.scored))
     there = first.info.model.present

@@ -35,6 +35,8 @@ def load_patch(path: str | Path) -> Patch:
             where it is applied.
     """
     path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a patch", f"give {path / 'patch.safetensors'}")
     if not path.is_file():
         raise DataError(f"patch {path} is not there", "headprune score writes RUN/patch.safetensors")
     try:

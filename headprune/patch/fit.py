@@ -36,7 +36,8 @@ def check_fit(patch: Patch, adapter: Adapter, allow_other_weights: bool = False)
     if made.geometry != here:
         other = here if str(made.geometry) != str(here) else "lost other heads"
         raise PatchError(
-            f"the patch is for a tower of {made.geometry}; {adapter.ref} has {other}", f"it was made on {made.name}"
+            f"the patch is for a tower of {made.geometry}; {adapter.ref} has {other}",
+            f"apply it to {made.name}, on which it was made, or score {adapter.ref}",
         )
     if not allow_other_weights and fingerprint(adapter) != made.fingerprint:
         raise PatchError(

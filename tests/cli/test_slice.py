@@ -158,7 +158,7 @@ def test_patches_of_a_sliced_model_are_shown_stacked_blended_and_compared(there,
     for name in ("stacked", "blended"):
         np.testing.assert_array_equal(np.isfinite(load_patch(there / name).scale).sum(axis=1), [2, 4, 0])
         assert there.document("apply", "sliced", name, "--out", f"{name}-model", "--how", "slice")["pruned"] == []
-    assert "no head is in both" in there.refuses(4, "patch", "diff", PATCH, one)
+    assert "heads are not the same" in there.refuses(4, "patch", "diff", PATCH, one)
 
 
 def test_a_patch_of_the_unpruned_model_does_not_fit_nor_the_other_way_round(there, score):

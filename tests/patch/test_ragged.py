@@ -174,7 +174,7 @@ def test_difference_ranks_the_heads_that_are_there():
 
 def test_towers_that_lost_other_heads_have_no_head_in_common():
     other = patch_of(IMPORTANCE, model=record((2, 4, 0, 4)))
-    with pytest.raises(PatchError, match="no head is in both"):
+    with pytest.raises(PatchError, match="heads are not the same"):
         difference(ragged_patch(), other)
 
 
