@@ -39,7 +39,7 @@ def captions_under(
     for some, pixels in picture_batches(adapter, samples, batch.pictures):
         for number, s in enumerate(tables):
             with applied(adapter, s):
-                for start, stop, states in room.pieces(len(some), partial(_last_states, adapter, pixels)):
+                for start, stop, states in room.pieces(len(some), partial(_passed, adapter, pixels)):
                     # A caption is told from others by its table, in the place of a head.
                     queue.put([(sample.id, last - 1, number) for sample in some[start:stop]], states)
             progress(len(said))
@@ -48,6 +48,5 @@ def captions_under(
     return [[said[sample.id, last - 1, number] for sample in samples] for number in range(len(tables))]
 
 
-def _last_states(adapter: Adapter, pixels: Tensor, start: int, stop: int) -> Tensor:
-    last = adapter.geometry.layers
-    return adapter.trace(pixels[start:stop], depths=[last]).states[last]
+def _passed(adapter: Adapter, pixels: Tensor, start: int, stop: int) -> Tensor:
+    return adapter.last_states(pixels[start:stop])

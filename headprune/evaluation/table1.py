@@ -166,13 +166,12 @@ def _score(
 
 def _timed_captions(adapter: Adapter, samples: Sequence[Sample], settings: EvaluateSettings) -> tuple[list[str], float]:
     """Captions at the last layer, and the seconds that tower and decoding took."""
-    last = adapter.geometry.layers
     captions: list[str] = []
     seconds = 0.0
     decoder, room = Decoder(adapter, settings.generation, settings.batch), Room(settings.batch.pictures, "pictures")
 
     def said(pixels: Tensor, start: int, stop: int) -> list[str]:
-        return decoder.decode(adapter.trace(pixels[start:stop], depths=[last]).states[last])
+        return decoder.decode(adapter.last_states(pixels[start:stop]))
 
     for some in chunks(samples, settings.batch.pictures):
         # Not ahead, as elsewhere: nothing else runs while this is timed.

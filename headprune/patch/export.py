@@ -95,10 +95,12 @@ def compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
     """
     pictures = [entry.picture(224) for entry in held_out(_PICTURES)]
     with applied(adapter, coefficients), torch.no_grad():
-        states, said = _answers(adapter, adapter.prepare(pictures))
+        states = adapter.last_states(adapter.prepare(pictures))
+        said = adapter.decode(states, _GENERATION)
         logits = adapter.likelihood(states, said, _GENERATION).log_probs
     with torch.no_grad():
-        found, says = _answers(again, again.prepare(pictures))
+        found = again.last_states(again.prepare(pictures))
+        says = again.decode(found, _GENERATION)
         thinks = again.likelihood(found, said, _GENERATION).log_probs
     _near("last states", states, found, adapter.dtype)
     changed = sum(one != other for one, other in zip(said, says, strict=True))
@@ -117,8 +119,3 @@ def _near(what: str, expected: Tensor, found: Tensor, dtype: torch.dtype) -> Non
     # Written so that NaN fails.
     if not apart <= _TOLERANCE[dtype]:
         raise ModelError(f"the exported model's {what} are {apart:.1e} off the patched one's, of the largest", _BUG)
-
-
-def _answers(adapter: Adapter, pixels: Tensor) -> tuple[Tensor, list[str]]:
-    states = adapter.trace(pixels, depths=[adapter.geometry.layers]).states[adapter.geometry.layers]
-    return states, adapter.decode(states, _GENERATION)

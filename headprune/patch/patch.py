@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,9 +19,9 @@ Array = NDArray[np.float32]
 ScaleRule = Literal["mean-one", "paper", "none"]
 
 
-def present(heads_in: Sequence[int], heads: int) -> NDArray[np.bool_]:
-    """[L, H], which heads there are in layers of `heads_in` [L] heads."""
-    there: NDArray[np.bool_] = np.arange(heads) < np.asarray(heads_in)[:, None]
+def present(geometry: Geometry) -> NDArray[np.bool_]:
+    """[L, H], which heads a tower has: all of them, unless it was sliced."""
+    there: NDArray[np.bool_] = np.arange(geometry.heads) < np.asarray(geometry.heads_in)[:, None]
     return there
 
 
@@ -52,7 +51,7 @@ class ModelRecord(_Record):
     @property
     def present(self) -> NDArray[np.bool_]:
         """[L, H], which heads there are."""
-        return present(self.geometry.heads_in, self.heads)
+        return present(self.geometry)
 
 
 class PatchInfo(_Record):

@@ -83,7 +83,7 @@ def choose_pruned(patch: Patch, rule: PruneRule) -> NDArray[np.bool_]:
 
 def silent(geometry: Geometry, coefficients: Array) -> NDArray[np.bool_]:
     """The heads of a tower that coefficients [L, H] silence, [L, H]."""
-    found: NDArray[np.bool_] = (coefficients == 0) & present(geometry.heads_in, geometry.heads)
+    found: NDArray[np.bool_] = (coefficients == 0) & present(geometry)
     return found
 
 

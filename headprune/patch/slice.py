@@ -6,6 +6,7 @@ import numpy as np
 
 from headprune.patch.apply import applied
 from headprune.patch.patch import Array, present
+from headprune.patch.prune import silent
 from headprune.towers.adapter import Adapter
 
 
@@ -22,7 +23,6 @@ def sliced(adapter: Adapter, coefficients: Array) -> Adapter:
     Raises:
         PatchError: the coefficients are not [L, H] finite numbers. ModelError: this family cannot be sliced.
     """
-    geometry = adapter.geometry
     with applied(adapter, coefficients):
-        there = present(geometry.heads_in, geometry.heads)
-        return adapter.without_heads([np.flatnonzero(row).tolist() for row in (coefficients != 0) & there])
+        kept = present(adapter.geometry) & ~silent(adapter.geometry, coefficients)
+        return adapter.without_heads([np.flatnonzero(row).tolist() for row in kept])

@@ -51,7 +51,7 @@ def importances(
             reference = captions[sample.id, at, UNCHANGED]
             heads = range(geometry.heads_in[layer])
             items += [_item(sample, captions[sample.id, layer, head], reference, layer, head) for head in heads]
-    there = present(geometry.heads_in, geometry.heads)[list(layers)]
+    there = present(geometry)[list(layers)]
     values = np.full((len(samples), *there.shape), np.nan)
     values[:, there] = scored(scorer, items).reshape(len(samples), -1)
     if not edit.removes:

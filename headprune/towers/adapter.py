@@ -119,6 +119,11 @@ class Adapter(ABC):
         """One tower pass over `pixels`; see `headprune.towers.capture.trace`."""
         return trace(self.sites, lambda: self.encode(pixels), capture, depths)
 
+    def last_states(self, pixels: Tensor) -> Tensor:
+        """Z[L], [B, T, d], of one tower pass over `pixels`: what the model itself puts into words."""
+        last = self.geometry.layers
+        return self.trace(pixels, depths=[last]).states[last]
+
     @property
     @abstractmethod
     def tokens(self) -> int:

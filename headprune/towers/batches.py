@@ -161,7 +161,8 @@ class Decoder:
         captions, grown = measured(self._adapter.device, lambda: self._adapter.decode(states, self._generation))
         self._probing = False
         if grown is not None:
-            each = max(1, grown // len(states))
+            # Beside what was measured, the queue holds each row's states, twice while they are put together.
+            each = grown // len(states) + 2 * states[0].nbytes
             # A power of two: what was measured varies a little from run to run, what is chosen should not.
             fitting = max(1, budget(self._adapter.device) // each)
             self._room.size = min(_MOST_ROWS, 1 << (fitting.bit_length() - 1))

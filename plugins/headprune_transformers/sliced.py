@@ -139,7 +139,7 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
         # A layer may lose all its heads: torch remarks that there is nothing to initialise.
         warnings.simplefilter("ignore", UserWarning)
         made = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, device="meta")
-    made.weight = nn.Parameter(weight.contiguous(), requires_grad=weight.dtype.is_floating_point)
+    made.weight = nn.Parameter(weight.contiguous())
     if bias is not None:
         made.bias = nn.Parameter(bias)
     return made
@@ -152,15 +152,15 @@ def _narrow_class(attention: Any) -> Any:
     BLIP-2's and InstructBLIP's take the width of a head to be `embed_dim // num_heads` whenever they run. Once a head
     is gone that is wrong, and goes unnoticed where the division happens to come out the same.
     """
-    if issubclass(attention, _DerivesHeadWidth) or attention.__name__ not in _DERIVING:
+    if issubclass(attention, _KnowsHeadWidth) or attention.__name__ not in _DERIVING:
         return attention
-    return type(f"Narrow{attention.__name__}", (_DerivesHeadWidth, attention), {"of": attention})
+    return type(f"Narrow{attention.__name__}", (_KnowsHeadWidth, attention), {"of": attention})
 
 
 _DERIVING = {"Blip2Attention", "InstructBlipAttention"}
 
 
-class _DerivesHeadWidth:
+class _KnowsHeadWidth:
     """The forward of BLIP-2's and InstructBLIP's attention (`of`), with the width of a head as it was built."""
 
     of: type
