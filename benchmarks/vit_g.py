@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 import transformers
-from headprune_transformers.adapter import TransformersAdapter
 from headprune_transformers.families import FAMILIES
+from headprune_transformers.querying import QueryingAdapter
 from PIL.Image import Image
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 
@@ -51,7 +51,7 @@ def build(layers: int, device: torch.device) -> Adapter:
         BlipImageProcessorPil(size={"height": SIDE, "width": SIDE}), tiny.tokenizer(), num_query_tokens=tiny.QUERIES
     )
     name = f"ViT-g, {layers} of {REAL_LAYERS} layers, random"
-    return TransformersAdapter(model.eval().to(device), processor, FAMILIES["blip-2"], ModelRef("transformers", name))
+    return QueryingAdapter(model.eval().to(device), processor, FAMILIES["blip-2"], ModelRef("transformers", name))
 
 
 def pictures(count: int) -> tuple[Image, ...]:

@@ -60,8 +60,10 @@ if TYPE_CHECKING:
     from headprune.towers.layout import measure as measure
     from headprune.towers.load import load_model as load_model
     from headprune.towers.replay import answering as answering
+    from headprune.towers.replay import showing as showing
     from headprune.types import Dataset as Dataset
     from headprune.types import DecodePoint as DecodePoint
+    from headprune.types import Form as Form
     from headprune.types import Generation as Generation
     from headprune.types import Geometry as Geometry
     from headprune.types import Interval as Interval
@@ -96,9 +98,9 @@ _HOMES = {
     "headprune.towers.capture": "Capture",
     "headprune.towers.layout": "Site TowerLayout find_sites measure",
     "headprune.towers.load": "load_model",
-    "headprune.towers.replay": "answering",
-    "headprune.types": "Dataset DecodePoint Generation Geometry Interval LeftOut LogitRows ModelRef Sample Schedule "
-    "ScoreItem",
+    "headprune.towers.replay": "answering showing",
+    "headprune.types": "Dataset DecodePoint Form Generation Geometry Interval LeftOut LogitRows ModelRef Sample "
+    "Schedule ScoreItem",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+Form = Hashable
+"""How a picture is cut up for the tower: its grid of patches, its tiles. Pictures of one form go through it together;
+None where a model makes all pictures alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,9 @@ class Geometry:
 
     In a sliced tower layers may have fewer heads: `ragged` then holds each layer's number, H is the largest, and
     tables [L, H] hold NaN where a layer has no such head. It is empty where every layer has H.
+
+    `dead` layers at the end write what nothing reads: the model takes its picture from an earlier one, and their heads
+    have no effect at all. They belong to the model around the tower: towers that differ in this alone are equal.
     """
 
     layers: int
@@ -27,6 +34,12 @@ class Geometry:
     head_width: int
     cls: bool
     ragged: tuple[int, ...] = ()
+    dead: int = field(default=0, compare=False)
+
+    @property
+    def live(self) -> int:
+        """Layers that the model reads, the first ones."""
+        return self.layers - self.dead
 
     @property
     def heads_in(self) -> tuple[int, ...]:
@@ -66,11 +79,13 @@ class Schedule(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How captions are generated. Greedy unless asked otherwise; `prompt` None is the family's own default."""
+    """How captions are generated. Greedy unless asked otherwise; `prompt` None is the family's own default. A model that
+    has no words of its own chooses among `labels`."""
 
     num_beams: int = 1
     max_new_tokens: int = 30
     prompt: str | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +109,13 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Samples in the order of their source. `ref` is what the user typed; `left_out` what could not be used."""
+    """Samples in the order of their source. `ref` is what the user typed; `left_out` what could not be used; `labels`
+    what a model that has no words of its own chooses from (none: the samples' gold captions)."""
 
     ref: str
     samples: tuple[Sample, ...]
     left_out: tuple[LeftOut, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -10,7 +10,7 @@ from torch import Tensor
 from headprune.patch.apply import applied
 from headprune.patch.patch import Array
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import Batch, DecodeQueue, Decoder, Key, picture_batches
+from headprune.towers.batches import Batch, DecodeQueue, Decoder, Key, Pictures, picture_batches
 from headprune.towers.memory import Room
 from headprune.types import Generation, Sample
 
@@ -36,17 +36,18 @@ def captions_under(
     said: dict[Key, str] = {}
     queue = DecodeQueue(Decoder(adapter, generation, batch), said.__setitem__)
     room = Room(batch.pictures, "pictures")
-    for some, pixels in picture_batches(adapter, samples, batch.pictures):
+    for pictures in picture_batches(adapter, samples, batch.pictures):
+        some = pictures.samples
         for number, s in enumerate(tables):
             with applied(adapter, s):
-                for start, stop, states in room.pieces(len(some), partial(_passed, adapter, pixels)):
+                for start, stop, states in room.pieces(len(some), partial(_passed, adapter, pictures)):
                     # A caption is told from others by its table, in the place of a head.
-                    queue.put([(sample.id, last - 1, number) for sample in some[start:stop]], states)
+                    queue.put([(sample.id, last - 1, number) for sample in some[start:stop]], states, pictures.form)
             progress(len(said))
     queue.flush()
     progress(len(said))
     return [[said[sample.id, last - 1, number] for sample in samples] for number in range(len(tables))]
 
 
-def _passed(adapter: Adapter, pixels: Tensor, start: int, stop: int) -> Tensor:
-    return adapter.last_states(pixels[start:stop])
+def _passed(adapter: Adapter, pictures: Pictures, start: int, stop: int) -> Tensor:
+    return adapter.last_states(pictures.pixels[start:stop], pictures.form)

@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from headprune.evaluation.captions import captions_under
 from headprune.evaluation.control import random_controls
@@ -23,7 +22,7 @@ from headprune.perspectives.linguistic import captions_by_layer
 from headprune.scoring.importance import scored
 from headprune.scoring.statistics import Floats, mean_interval
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import Batch, Decoder, chunks
+from headprune.towers.batches import Batch, Decoder, Pictures, chunks, prepared
 from headprune.towers.memory import Room
 from headprune.types import Generation, Interval, Sample, ScoreItem
 
@@ -144,7 +143,7 @@ def _side(
         captions, seconds = _timed_captions(adapter, samples, settings)
         layers = None
         if settings.convergence:
-            earlier = range(adapter.geometry.layers - 1)
+            earlier = range(adapter.geometry.live - 1)
             said = captions_by_layer(adapter, samples, earlier, settings.generation, settings.batch)
             rows = [[*row, last] for row, last in zip(said, captions, strict=True)]
             found = convergence_layers(rows, settings.convergence.scorer, settings.convergence.tau)
@@ -166,21 +165,21 @@ def _score(
 
 def _timed_captions(adapter: Adapter, samples: Sequence[Sample], settings: EvaluateSettings) -> tuple[list[str], float]:
     """Captions at the last layer, and the seconds that tower and decoding took."""
-    captions: list[str] = []
+    found: dict[str, str] = {}
     seconds = 0.0
     decoder, room = Decoder(adapter, settings.generation, settings.batch), Room(settings.batch.pictures, "pictures")
 
-    def said(pixels: Tensor, start: int, stop: int) -> list[str]:
-        return decoder.decode(adapter.last_states(pixels[start:stop]))
+    def said(pictures: Pictures, start: int, stop: int) -> list[str]:
+        return decoder.decode(adapter.last_states(pictures.pixels[start:stop], pictures.form), pictures.form)
 
     for some in chunks(samples, settings.batch.pictures):
         # Not ahead, as elsewhere: nothing else runs while this is timed.
-        pixels = adapter.prepare([sample.load() for sample in some])
-        start = _now(adapter)
-        for _, _, words in room.pieces(len(some), partial(said, pixels)):
-            captions += words
-        seconds += _now(adapter) - start
-    return captions, seconds
+        for pictures in prepared(adapter, some):
+            begun = _now(adapter)
+            for start, stop, words in room.pieces(len(pictures.samples), partial(said, pictures)):
+                found |= zip([sample.id for sample in pictures.samples[start:stop]], words, strict=True)
+            seconds += _now(adapter) - begun
+    return [found[sample.id] for sample in samples], seconds
 
 
 def _now(adapter: Adapter) -> float:

@@ -47,7 +47,7 @@ def perform_captions(
     geometry, batch, generation = adapter.geometry, batch_for(recipe, adapter), recipe.generation.plain()
     with applied(adapter, s) if s is not None else nullcontext():
         if head is None:
-            (at,) = parse_layers(str(-1 if layer is None else layer), geometry.layers)
+            (at,) = parse_layers(str(-1 if layer is None else layer), geometry.live)
             return [row[0] for row in captions_by_layer(adapter, samples, [at], generation, batch)]
         at, number = _head(head, geometry)
         return captions_of_head(adapter, samples, at, number, generation, batch)
@@ -57,7 +57,7 @@ def _head(text: str, geometry: Geometry) -> tuple[int, int]:
     found = _HEAD.fullmatch(text)
     if found is None:
         raise UsageError(f"--head {text!r} names no head", f"L.H, 0-based: H from 0 to {geometry.heads - 1}")
-    (at,) = parse_layers(found["layer"], geometry.layers)
+    (at,) = parse_layers(found["layer"], geometry.live)
     if int(found["head"]) >= geometry.heads_in[at]:
         has = f"0 to {geometry.heads_in[at] - 1}" if geometry.heads_in[at] else "none is left"
         raise UsageError(f"--head {text!r} names no head", f"L.H, 0-based: H in layer {at}: {has}")

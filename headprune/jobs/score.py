@@ -58,7 +58,7 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
         refuse_unless_free(out)
     dataset = dataset_for(recipe)
     # Cheap refusals first: a large model takes minutes to load.
-    parse_layers(recipe.layers, outline_model(recipe.model, request_of(recipe)).geometry.layers)
+    parse_layers(recipe.layers, outline_model(recipe.model, request_of(recipe)).geometry.live)
     drawn = draw(dataset, recipe.samples, recipe.seed)
     announce_left_out(drawn.left_out)
     adapter = load_for(recipe)
@@ -137,7 +137,7 @@ def _checked(recipe: Recipe) -> Callable[[Geometry, Batch], ScoreSettings]:
 
     def settings(geometry: Geometry, batch: Batch) -> ScoreSettings:
         return ScoreSettings(
-            layers=parse_layers(recipe.layers, geometry.layers),
+            layers=parse_layers(recipe.layers, geometry.live),
             edit=edit,
             edit_name=recipe.edit,
             scorer=scorer,

@@ -94,14 +94,15 @@ def compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
     and the captions.
     """
     pictures = [entry.picture(224) for entry in held_out(_PICTURES)]
+    form = adapter.form(pictures[0])
     with applied(adapter, coefficients), torch.no_grad():
-        states = adapter.last_states(adapter.prepare(pictures))
-        said = adapter.decode(states, _GENERATION)
-        logits = adapter.likelihood(states, said, _GENERATION).log_probs
+        states = adapter.last_states(adapter.prepare(pictures), form)
+        said = adapter.decode(states, _GENERATION, form)
+        logits = adapter.likelihood(states, said, _GENERATION, form).log_probs
     with torch.no_grad():
-        found = again.last_states(again.prepare(pictures))
-        says = again.decode(found, _GENERATION)
-        thinks = again.likelihood(found, said, _GENERATION).log_probs
+        found = again.last_states(again.prepare(pictures), form)
+        says = again.decode(found, _GENERATION, form)
+        thinks = again.likelihood(found, said, _GENERATION, form).log_probs
     _near("last states", states, found, adapter.dtype)
     changed = sum(one != other for one, other in zip(said, says, strict=True))
     if changed and adapter.dtype == torch.float32:

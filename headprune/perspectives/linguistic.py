@@ -8,7 +8,7 @@ from headprune.edits.edit import Context
 from headprune.edits.heads import Isolate
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, DecodeQueue, Decoder, Key, traces
-from headprune.towers.replay import replay
+from headprune.towers.replay import replay, stopped
 from headprune.types import Generation, Sample
 
 
@@ -23,7 +23,7 @@ def captions_by_layer(
     queue = DecodeQueue(Decoder(adapter, generation, batch), said.__setitem__)
     for some, traced in traces(adapter, samples, batch, depths=[layer + 1 for layer in layers]):
         for layer in layers:
-            queue.put([(sample.id, layer, 0) for sample in some], traced.states[layer + 1])
+            queue.put([(sample.id, layer, 0) for sample in some], traced.states[layer + 1], traced.form)
     queue.flush()
     return [[said[sample.id, layer, 0] for layer in layers] for sample in samples]
 
@@ -32,11 +32,12 @@ def captions_of_head(
     adapter: Adapter, samples: Sequence[Sample], layer: int, head: int, generation: Generation, batch: Batch
 ) -> list[str]:
     """What one head says alone: the layer's output with every other head silent, decoded at that layer (isolate)."""
-    captions: list[str] = []
+    said: dict[str, str] = {}
     decoder = Decoder(adapter, generation, batch)
     isolate, context = Isolate(), Context(adapter.geometry.heads_in[layer])
-    for _, traced in traces(adapter, samples, batch, [layer]):
+    for some, traced in traces(adapter, samples, batch, [layer]):
         capture = traced.captures[layer]
         rows = isolate.variants(capture, [head], context)
-        captions += decoder.decode(replay(adapter.sites[layer], capture, rows.residual, rows.heads))
-    return captions
+        states = stopped(adapter.reads, replay(adapter.sites[layer], capture, rows.residual, rows.heads), capture)
+        said |= zip([sample.id for sample in some], decoder.decode(states, traced.form), strict=True)
+    return [said[sample.id] for sample in samples]

@@ -60,7 +60,7 @@ def estimate_score(
     heads_in = geometry.heads_in
     variants = sum(heads_in[layer] for layer in layers)
     at_last = decode_at is DecodePoint.LAST
-    replays = sum(heads_in[layer] * (geometry.layers - layer) for layer in layers) if at_last else variants
+    replays = sum(heads_in[layer] * (geometry.live - layer) for layer in layers) if at_last else variants
     references = 1 if at_last else len(layers)
     decodes, forced = samples * (variants + references), 0
     if "logits" in needs:

@@ -17,10 +17,9 @@ from headprune.scoring.importance import scored_tensor
 from headprune.scoring.statistics import Floats
 from headprune.scoring.work import Scores, Work
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import UNCHANGED, Key, chunks, gradient_pictures
-from headprune.towers.capture import trace
+from headprune.towers.batches import UNCHANGED, Key, Pictures, chunks, gradient_pictures, prepared
 from headprune.towers.memory import Room
-from headprune.types import Generation
+from headprune.types import Form, Generation
 
 
 def gradient_importances(work: Work, scorer: GradientScorer, layers: tuple[int, ...]) -> Floats:
@@ -28,7 +27,7 @@ def gradient_importances(work: Work, scorer: GradientScorer, layers: tuple[int, 
     adapter, generation = work.adapter, work.settings.generation
     geometry = adapter.geometry
     ones = np.ones((geometry.layers, geometry.heads), np.float32)
-    last = geometry.layers - 1
+    last = geometry.live - 1
     work.make_captions("captions", (), (last,), ones)
     heads = [(layer, head) for layer in layers for head in range(geometry.heads_in[layer])]
 
@@ -40,12 +39,13 @@ def gradient_importances(work: Work, scorer: GradientScorer, layers: tuple[int, 
             # A batch is done as a whole, so that a run that goes on computes it as the first would have.
             if all(key in known for key in keys):
                 continue
-            said = [work.captions[sample.id, last, UNCHANGED] for sample in some]
-            pixels = adapter.prepare([sample.load() for sample in some])
-            passes = room.pieces(len(some), partial(_gradients, adapter, pixels, said, generation))
-            gradients = torch.cat([piece for _, _, piece in passes])
-            found = scored_tensor(scorer, gradients, tuple(gradients.shape)).tolist()
-            deliver({key: found[n // len(heads)][key[1]][key[2]] for n, key in enumerate(keys)})
+            for pictures in prepared(adapter, some):
+                ids = [sample.id for sample in pictures.samples]
+                said = [work.captions[id_, last, UNCHANGED] for id_ in ids]
+                passes = room.pieces(len(ids), partial(_gradients, adapter, pictures, said, generation))
+                gradients = torch.cat([piece for _, _, piece in passes])
+                found = scored_tensor(scorer, gradients, tuple(gradients.shape)).tolist()
+                deliver({(id_, *at): found[row][at[0]][at[1]] for row, id_ in enumerate(ids) for at in heads})
 
     wanted = [(sample.id, *head) for sample in work.samples for head in heads]
     scores = work.make_scores("gradients", wanted, ones, make)
@@ -57,13 +57,15 @@ def gradient_importances(work: Work, scorer: GradientScorer, layers: tuple[int, 
 
 
 def _gradients(
-    adapter: Adapter, pixels: Tensor, captions: Sequence[str], generation: Generation, start: int, stop: int
+    adapter: Adapter, pictures: Pictures, captions: Sequence[str], generation: Generation, start: int, stop: int
 ) -> Tensor:
-    return head_gradients(adapter, pixels[start:stop], captions[start:stop], generation)
+    return head_gradients(adapter, pictures.pixels[start:stop], captions[start:stop], generation, pictures.form)
 
 
 @torch.enable_grad()
-def head_gradients(adapter: Adapter, pixels: Tensor, captions: Sequence[str], generation: Generation) -> Tensor:
+def head_gradients(
+    adapter: Adapter, pixels: Tensor, captions: Sequence[str], generation: Generation, form: Form = None
+) -> Tensor:
     """d loss / d s[h] at s = 1 of each picture alone, for all heads of all layers at once: [B, L, H].
 
     The loss is the mean negative log-likelihood of a token of the caption, decoded at the last layer. 0 where a layer
@@ -73,14 +75,15 @@ def head_gradients(adapter: Adapter, pixels: Tensor, captions: Sequence[str], ge
         pixels: [B, ...], prepared pictures.
         captions: B, what the unchanged model said.
         generation: how they were generated.
+        form: of the pictures.
     """
     geometry = adapter.geometry
     s = torch.ones(
         len(pixels), geometry.layers, geometry.heads, device=pixels.device, dtype=_exact(pixels), requires_grad=True
     )
     with frozen(adapter.model), _scaled(adapter, s):
-        states = trace(adapter.sites, lambda: adapter.encode(pixels), depths=[geometry.layers]).states[geometry.layers]
-        forced = adapter.likelihood(states, captions, generation)
+        states = adapter.pass_through(pixels, depths=[geometry.layers], form=form).states[geometry.layers]
+        forced = adapter.likelihood(states, captions, generation, form)
         loss = -forced.chosen.sum(dim=-1) / forced.mask.sum(dim=-1)
         (gradients,) = torch.autograd.grad(loss.sum(), s)
     return gradients
@@ -115,10 +118,11 @@ def _scaled(adapter: Adapter, s: Tensor) -> Iterator[None]:
 
 
 def _scaling(s: Tensor) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
-    """A hook that scales the head outputs [B, T, H*dh] that an output projection reads by s, [B, H]."""
+    """A hook that scales the head outputs [B, T, H*dh] that an output projection reads, however the tower lays out its
+    B pictures, by s, [B, H]."""
 
     def scale(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        x = per_head(args[0], s.shape[1])
-        return ((x * s[:, None, :, None].to(x.device, x.dtype)).flatten(-2), *args[1:])
+        x = per_head(args[0].reshape(len(s), -1, args[0].shape[-1]), s.shape[1])
+        return ((x * s[:, None, :, None].to(x.device, x.dtype)).reshape(args[0].shape), *args[1:])
 
     return scale

@@ -20,9 +20,9 @@ from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import SweepPlan, layer_variants
 from headprune.scoring.work import Scores, Work
 from headprune.towers.adapter import TeacherForced
-from headprune.towers.batches import UNCHANGED, Key, chunks, logit_batch, replayed_rows
+from headprune.towers.batches import UNCHANGED, Key, Pictures, chunks, logit_batch, prepared, replayed_rows
 from headprune.towers.memory import Room
-from headprune.types import LogitRows, Sample
+from headprune.types import Form, LogitRows, Sample
 
 
 def logit_importances(
@@ -73,9 +73,13 @@ class _Forcing:
         with work.changed(self._coefficients):
             means = work.means(plan.layers, plan.batch)
         for some in chunks(work.samples, plan.batch.pictures):
-            due = [layer for layer in plan.layers if any(key not in known for key in self._unit(some, layer))]
-            if due:
-                self._pictures(some, due, means, deliver)
+            if not self._due(some, known):
+                continue
+            for pictures in prepared(self._adapter, some):
+                self._pictures(pictures, self._due(pictures.samples, known), means, deliver)
+
+    def _due(self, some: Sequence[Sample], known: Mapping[Key, float]) -> list[int]:
+        return [layer for layer in self._plan.layers if any(key not in known for key in self._unit(some, layer))]
 
     def _unit(self, some: Sequence[Sample], layer: int) -> list[Key]:
         heads = (UNCHANGED, *range(self._adapter.geometry.heads_in[layer]))
@@ -84,41 +88,41 @@ class _Forcing:
 
     def _pictures(
         self,
-        some: Sequence[Sample],
+        pictures: Pictures,
         due: Sequence[int],
         means: Mapping[int, Tensor] | None,
         deliver: Callable[[Scores], None],
     ) -> None:
-        """The units of one batch of pictures."""
-        work, adapter = self._work, self._adapter
+        """The units of some pictures of one form."""
+        work, adapter, some = self._work, self._adapter, pictures.samples
         depths = [at + 1 for at in work.references(due)]
-        pixels = adapter.prepare([sample.load() for sample in some])
+        pixels, form = pictures.pixels, pictures.form
         ids = [sample.id for sample in some]
         plain = bool((self._coefficients == 1).all())
-        unchanged = adapter.trace(pixels, due if plain else (), depths)
+        unchanged = adapter.trace(pixels, due if plain else (), depths, form)
         with work.changed(self._coefficients):
-            captures = unchanged.captures if plain else adapter.trace(pixels, due).captures
+            captures = unchanged.captures if plain else adapter.trace(pixels, due, form=form).captures
             reference_at, reference = -1, None
             for layer in due:
                 at = work.reference_of[layer]
                 fresh: Scores = {}
                 # One at a time: distributions of a real vocabulary are large.
                 if reference is None or at != reference_at:
-                    reference_at, reference = at, self._forced(unchanged.states[at + 1], self._said(some, at))
+                    reference_at, reference = at, self._forced(unchanged.states[at + 1], self._said(some, at), form)
                     keys = [(id_, at, UNCHANGED) for id_ in ids]
                     fresh = self._scores(keys, reference, reference, range(len(ids)))
                 context = Context(adapter.geometry.heads_in[layer], means[layer] if means is not None else None)
                 for keys, states in layer_variants(adapter, captures[layer], ids, self._plan, context, self._replayed):
                     rows = [ids.index(id_) for id_, _, _ in keys]
                     said = self._said([some[row] for row in rows], at)
-                    fresh |= self._compared(keys, states, said, reference, rows)
+                    fresh |= self._compared(keys, states, said, reference, rows, form)
                 deliver(fresh)
 
     def _said(self, some: Sequence[Sample], at: int) -> list[str]:
         return [self._work.captions[sample.id, at, UNCHANGED] for sample in some]
 
-    def _forced(self, states: Tensor, said: Sequence[str]) -> TeacherForced:
-        return self._adapter.likelihood(states, said, self._plan.generation)
+    def _forced(self, states: Tensor, said: Sequence[str], form: Form) -> TeacherForced:
+        return self._adapter.likelihood(states, said, self._plan.generation, form)
 
     def _compared(
         self,
@@ -127,11 +131,12 @@ class _Forcing:
         said: Sequence[str],
         reference: TeacherForced,
         rows: Sequence[int],
+        form: Form,
     ) -> Scores:
-        """Scores of states [R, T, d], as many rows at a time as memory holds the distributions of."""
+        """Scores of states [R, T, n*d], as many rows at a time as memory holds the distributions of."""
 
         def some(start: int, stop: int) -> Scores:
-            forced = self._forced(states[start:stop], said[start:stop])
+            forced = self._forced(states[start:stop], said[start:stop], form)
             return self._scores(keys[start:stop], forced, reference, rows[start:stop])
 
         found: Scores = {}

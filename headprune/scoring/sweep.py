@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from headprune.edits.edit import Context, Edit
+from headprune.errors import ModelError
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Decoder, Key, replayed_rows, traces
 from headprune.towers.capture import Capture
 from headprune.towers.memory import Room
-from headprune.towers.replay import advance, replay
+from headprune.towers.replay import advance, replay, stopped
 from headprune.types import DecodePoint, Generation, Sample
 
 Captions = dict[Key, str]
@@ -66,11 +67,11 @@ def sweep(
     for some, traced in traces(adapter, todo, plan.batch, plan.layers, [layer + 1 for layer in plan.references]):
         ids = [sample.id for sample in some]
         for layer in plan.references:
-            queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1])
+            queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1], traced.form)
         for layer in plan.layers:
             context = Context(heads_in[layer], means[layer] if means is not None else None)
             for keys, states in layer_variants(adapter, traced.captures[layer], ids, plan, context, room):
-                queue.put(keys, states)
+                queue.put(keys, states, traced.form)
             _hand_over(fresh, deliver)
     queue.flush()
     _hand_over(fresh, deliver)
@@ -79,13 +80,15 @@ def sweep(
 def layer_variants(
     adapter: Adapter, capture: Capture, ids: Sequence[str], plan: SweepPlan, context: Context, room: Room
 ) -> Iterator[tuple[list[Key], Tensor]]:
-    """The states to decode, [R, T, d], of all heads of one captured layer, with the key of each row; as many heads at a
-    time as `room` has rows for, each with all of the captured pictures `ids`."""
+    """The states to decode, [R, T, n*d], of all heads of one captured layer, with the key of each row; as many heads at
+    a time as `room` has rows for, each with all of the captured pictures `ids`."""
 
     def states_of(start: int, stop: int) -> Tensor:
         rows = plan.edit.variants(capture, range(start, stop), context)
         states = replay(adapter.sites[capture.layer], capture, rows.residual, rows.heads)
-        return advance(adapter.sites, states, capture) if plan.decode_at is DecodePoint.LAST else states
+        if plan.decode_at is DecodePoint.LAST:
+            return advance(adapter.sites, adapter.reads, states, capture)
+        return stopped(adapter.reads, states, capture)
 
     for start, stop, states in room.pieces(context.heads, states_of, len(ids)):
         yield [(id_, capture.layer, head) for head in range(start, stop) for id_ in ids], states
@@ -104,6 +107,11 @@ def mean_head_outputs(
     sums: dict[int, Tensor] = {}
     for _, traced in traces(adapter, samples, batch, layers):
         for layer, capture in traced.captures.items():
+            if layer in sums and sums[layer].shape != capture.heads.shape[1:]:
+                raise ModelError(
+                    "heads have a mean, token by token, over pictures of one size only",
+                    "make all pictures the same size, or use --edit ablate",
+                )
             # Summed on the CPU: not every device has float64.
             total = capture.heads.cpu().to(torch.float64).sum(dim=0)
             sums[layer] = sums[layer] + total if layer in sums else total

@@ -52,7 +52,7 @@ class Work:
         self._progress = progress
         self._picture_digest = drawn.digest
         at_last = settings.spoken_at is DecodePoint.LAST
-        last = adapter.geometry.layers - 1
+        last = adapter.geometry.live - 1
         self.reference_of = {layer: last if at_last else layer for layer in settings.layers}
 
     def references(self, layers: Sequence[int]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from headprune.towers.capture import Trace, trace
 from headprune.towers.layout import Site, TowerLayout, find_sites, measure
-from headprune.types import Generation, Geometry, ModelRef
+from headprune.types import Form, Generation, Geometry, ModelRef
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +37,7 @@ class Outline:
 
     Attributes:
         geometry: of the tower.
-        tokens: T, tokens of one picture in the tower.
+        tokens: T, tokens of one picture in the tower; of one of 640 x 480 where that depends on the picture.
         parameters: of the whole model; `tower_parameters`: of the tower.
         bytes_per_parameter: in the dtype it would be loaded in.
         download: bytes of weights to fetch; 0 for a local folder, None where the hub did not say.
@@ -114,20 +114,37 @@ class Adapter(ABC):
         """Parameters of the whole model."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    @torch.no_grad()
-    def trace(self, pixels: Tensor, capture: Collection[int] = (), depths: Collection[int] = ()) -> Trace:
-        """One tower pass over `pixels`; see `headprune.towers.capture.trace`."""
-        return trace(self.sites, lambda: self.encode(pixels), capture, depths)
+    @cached_property
+    def reads(self) -> tuple[int, ...]:
+        """Depths of Z that the connector reads, of 0..L: L alone for most."""
+        return self.layout.depths(len(self.sites))
 
-    def last_states(self, pixels: Tensor) -> Tensor:
-        """Z[L], [B, T, d], of one tower pass over `pixels`: what the model itself puts into words."""
+    @torch.no_grad()
+    def trace(
+        self, pixels: Tensor, capture: Collection[int] = (), depths: Collection[int] = (), form: Form = None
+    ) -> Trace:
+        """One tower pass over `pixels` of one form; see `headprune.towers.capture.trace`."""
+        return self.pass_through(pixels, capture, depths, form)
+
+    def pass_through(
+        self, pixels: Tensor, capture: Collection[int] = (), depths: Collection[int] = (), form: Form = None
+    ) -> Trace:
+        """As `trace`, differentiable where gradients are on."""
+        return trace(self.sites, lambda: self.encode(pixels, form), len(pixels), self.reads, form, capture, depths)
+
+    def last_states(self, pixels: Tensor, form: Form = None) -> Tensor:
+        """What is read of one tower pass over `pixels`, [B, T, d] (or n*d): what the model itself puts into words."""
         last = self.geometry.layers
-        return self.trace(pixels, depths=[last]).states[last]
+        return self.trace(pixels, depths=[last], form=form).states[last]
+
+    def form(self, picture: Image) -> Form:
+        """How a picture would be cut up. Only pictures of one form go through the tower together."""
+        return None
 
     @property
     @abstractmethod
     def tokens(self) -> int:
-        """T, tokens of one picture in the tower."""
+        """T, tokens of one picture in the tower; of one of 640 x 480 where that depends on the picture."""
 
     @property
     @abstractmethod
@@ -136,15 +153,21 @@ class Adapter(ABC):
 
     @abstractmethod
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
-        """RGB pictures -> pixels [B, ...] on the model's device, in its dtype."""
+        """RGB pictures of one form -> pixels [B, ...] on the model's device, in its dtype."""
 
     @abstractmethod
-    def encode(self, pixels: Tensor) -> None:
+    def encode(self, pixels: Tensor, form: Form = None) -> None:
         """Run the tower's own forward on `pixels`, once; the answer is read by hooks."""
 
     @abstractmethod
-    def decode(self, states: Tensor, generation: Generation) -> list[str]:
-        """D(Z) (Eq. 9): states [R, T, d] of any depth -> norm -> connector -> language model -> R captions."""
+    def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:
+        """D(Z) (Eq. 9): states of any depth -> norm -> connector -> language model -> R captions.
+
+        Args:
+            states: [R, T, n*d], what is read of a tower that stopped anywhere; n is 1 for most.
+            generation: how captions are generated.
+            form: of the rows' pictures.
+        """
 
     @abstractmethod
     def without_heads(self, kept: Sequence[Sequence[int]]) -> Adapter:
@@ -157,14 +180,17 @@ class Adapter(ABC):
         """
 
     @abstractmethod
-    def likelihood(self, states: Tensor, captions: Sequence[str], generation: Generation) -> TeacherForced:
+    def likelihood(
+        self, states: Tensor, captions: Sequence[str], generation: Generation, form: Form = None
+    ) -> TeacherForced:
         """How likely D(Z) finds given captions, whose every token it is given in turn.
 
         Args:
-            states: [R, T, d] of any depth; gradients flow back to them where they are on.
+            states: [R, T, n*d] of any depth; gradients flow back to them where they are on.
             captions: R, as `decode` words them. Each is tokenised again and ends with the end token, unless it has
                 `max_new_tokens` tokens, at which it was cut; an empty one is the end token alone.
             generation: how the captions were generated; the prompt is asked again.
+            form: of the rows' pictures.
         """
 
     @abstractmethod

@@ -13,7 +13,7 @@ from torch import Tensor
 from headprune.towers.adapter import Adapter
 from headprune.towers.capture import Trace
 from headprune.towers.memory import Room, budget, measured
-from headprune.types import Generation, Geometry, Sample
+from headprune.types import Form, Generation, Geometry, Sample
 
 # What one row of a replay or a decode may cost beside its states: the MLP's hidden layer is 4 widths, attention
 # inputs and outputs a few more.
@@ -90,22 +90,35 @@ def chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
         yield samples[start : start + size]
 
 
-def picture_batches(
-    adapter: Adapter, samples: Sequence[Sample], size: int
-) -> Iterator[tuple[Sequence[Sample], Tensor]]:
-    """Samples with their pixels [B, ...], `size` at a time; the next ones are opened and prepared meanwhile."""
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Samples whose pictures are of one form, with their pixels [B, ...]."""
 
-    def prepared(start: int) -> tuple[Sequence[Sample], Tensor]:
-        some = samples[start : start + size]
-        return some, adapter.prepare([sample.load() for sample in some])
+    samples: Sequence[Sample]
+    pixels: Tensor
+    form: Form
 
+
+def prepared(adapter: Adapter, samples: Sequence[Sample]) -> list[Pictures]:
+    """Samples with their pixels, those of one form together; in the order of their first ones."""
+    opened = [sample.load() for sample in samples]
+    forms = [adapter.form(picture) for picture in opened]
+    alike = {form: [row for row, other in enumerate(forms) if other == form] for form in dict.fromkeys(forms)}
+    return [
+        Pictures([samples[row] for row in rows], adapter.prepare([opened[row] for row in rows]), form)
+        for form, rows in alike.items()
+    ]
+
+
+def picture_batches(adapter: Adapter, samples: Sequence[Sample], size: int) -> Iterator[Pictures]:
+    """Samples with their pixels, `size` at a time or fewer; the next ones are opened and prepared meanwhile."""
     with ThreadPoolExecutor(1, "headprune-pictures") as worker:
-        coming = worker.submit(prepared, 0) if samples else None
+        coming = [worker.submit(prepared, adapter, some) for some in [*chunks(samples, size)][:1]]
         for start in range(size, len(samples) + size, size):
-            assert coming is not None
-            ready = coming.result()
-            coming = worker.submit(prepared, start) if start < len(samples) else None
-            yield ready
+            ready = coming.pop().result()
+            if start < len(samples):
+                coming.append(worker.submit(prepared, adapter, samples[start : start + size]))
+            yield from ready
 
 
 def traces(
@@ -117,13 +130,13 @@ def traces(
 ) -> Iterator[tuple[Sequence[Sample], Trace]]:
     """Samples with a tower pass over their pictures, as many at a time as `batch` says and memory holds."""
 
-    def passed(pixels: Tensor, start: int, stop: int) -> Trace:
-        return adapter.trace(pixels[start:stop], capture, depths)
+    def passed(pictures: Pictures, start: int, stop: int) -> Trace:
+        return adapter.trace(pictures.pixels[start:stop], capture, depths, pictures.form)
 
     room = Room(batch.pictures, "pictures")
-    for some, pixels in picture_batches(adapter, samples, batch.pictures):
-        for start, stop, traced in room.pieces(len(some), partial(passed, pixels)):
-            yield some[start:stop], traced
+    for pictures in picture_batches(adapter, samples, batch.pictures):
+        for start, stop, traced in room.pieces(len(pictures.samples), partial(passed, pictures)):
+            yield pictures.samples[start:stop], traced
 
 
 class Decoder:
@@ -148,17 +161,17 @@ class Decoder:
         """Rows of a full batch, for now."""
         return self._room.size
 
-    def decode(self, states: Tensor) -> list[str]:
-        """Captions of states [R, T, d], in order."""
+    def decode(self, states: Tensor, form: Form = None) -> list[str]:
+        """Captions of states [R, T, n*d] of pictures of one form, in order."""
         said: list[str] = []
-        for _, _, captions in self._room.pieces(len(states), lambda start, stop: self._some(states[start:stop])):
+        for _, _, captions in self._room.pieces(len(states), lambda start, stop: self._some(states[start:stop], form)):
             said += captions
         return said
 
-    def _some(self, states: Tensor) -> list[str]:
+    def _some(self, states: Tensor, form: Form) -> list[str]:
         if not self._probing or len(states) < _PROBED_ROWS:
-            return self._adapter.decode(states, self._generation)
-        captions, grown = measured(self._adapter.device, lambda: self._adapter.decode(states, self._generation))
+            return self._adapter.decode(states, self._generation, form)
+        captions, grown = measured(self._adapter.device, lambda: self._adapter.decode(states, self._generation, form))
         self._probing = False
         if grown is not None:
             # Beside what was measured, the queue holds each row's states, twice while they are put together.
@@ -170,38 +183,40 @@ class Decoder:
 
 
 class DecodeQueue:
-    """Collects states until a batch is full, then puts it into words.
+    """Collects states until a batch is full, then puts it into words. Pictures of another form are another batch.
 
     Args:
         decoder: decodes, and says how many rows are a full batch.
-        deliver: called with (key, caption) for each row, in order.
+        deliver: called with (key, caption) for each row; in order, where all pictures are of one form.
     """
 
     def __init__(self, decoder: Decoder, deliver: Callable[[Key, str], None]) -> None:
         self._decoder = decoder
         self._deliver = deliver
-        self._keys: list[Key] = []
-        self._states: list[Tensor] = []
+        self._waiting: dict[Form, tuple[list[Key], list[Tensor]]] = {}
 
-    def put(self, keys: Sequence[Key], states: Tensor) -> None:
-        """Add states [R, T, d], row r known as keys[r]; decodes whatever fills a batch."""
-        while len(keys) + len(self._keys) >= self._decoder.rows:
-            room = max(0, self._decoder.rows - len(self._keys))
-            self._keys += keys[:room]
-            self._states.append(states[:room])
-            self.flush()
+    def put(self, keys: Sequence[Key], states: Tensor, form: Form = None) -> None:
+        """Add states [R, T, n*d] of pictures of one form, row r known as keys[r]; decodes whatever fills a batch.
+
+        No more rows than a batch has wait, whatever their forms: the fullest is decoded where they would.
+        """
+        while keys:
+            known, waiting = self._waiting.setdefault(form, ([], []))
+            room = max(0, self._decoder.rows - sum(len(others) for others, _ in self._waiting.values()))
+            known += keys[:room]
+            waiting.append(states[:room])
             keys, states = keys[room:], states[room:]
-        if keys:
-            self._keys += keys
-            self._states.append(states)
+            if sum(len(others) for others, _ in self._waiting.values()) >= self._decoder.rows:
+                self._decode(max(self._waiting, key=lambda form: len(self._waiting[form][0])))
 
     def flush(self) -> None:
         """Decode what is left."""
-        if not self._keys:
-            return
-        keys, states = self._keys, torch.cat(self._states)
-        self._keys, self._states = [], []
-        for key, caption in zip(keys, self._decoder.decode(states), strict=True):
+        for form in list(self._waiting):
+            self._decode(form)
+
+    def _decode(self, form: Form) -> None:
+        keys, states = self._waiting.pop(form)
+        for key, caption in zip(keys, self._decoder.decode(torch.cat(states), form), strict=True):
             self._deliver(key, caption)
 
 

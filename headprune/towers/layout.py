@@ -22,6 +22,8 @@ class TowerLayout:
         output: from the attention to its output projection, whose input is the H head outputs side by side.
         heads: the attention's attribute that holds H.
         cls: whether token 0 is a CLS token.
+        reads: depths of Z that the model's connector reads, as indices of Z[0] .. Z[L]: the last alone for most.
+        answers: how many things a layer answers with, its states first.
     """
 
     tower: str
@@ -31,6 +33,20 @@ class TowerLayout:
     output: str
     heads: str
     cls: bool
+    reads: tuple[int, ...] = (-1,)
+    answers: int = 1
+
+    def depths(self, layers: int) -> tuple[int, ...]:
+        """`reads` counted from 0, in a tower of `layers` layers.
+
+        Raises:
+            ModelError: the tower has no such depth.
+        """
+        if not all(-layers - 1 <= depth <= layers for depth in self.reads):
+            raise ModelError(
+                f"the connector reads depths {self.reads} of a tower with {layers} layers", "the model is not whole"
+            )
+        return tuple(depth % (layers + 1) for depth in self.reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +121,5 @@ def measure(sites: tuple[Site, ...], layout: TowerLayout) -> Geometry:
         head_width=int(head_widths.pop()) if head_widths else 0,
         cls=layout.cls,
         ragged=counts if len(set(counts)) > 1 else (),
+        dead=len(sites) - max(layout.depths(len(sites))),
     )

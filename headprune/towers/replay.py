@@ -6,16 +6,16 @@ these two. No forward of a model is written again here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from headprune.errors import ModelError
-from headprune.towers.capture import Capture, first_tensor
-from headprune.towers.layout import Site
+from headprune.towers.capture import Capture, read
+from headprune.towers.layout import Site, TowerLayout
 
 
 @contextmanager
@@ -48,28 +48,60 @@ def answering(module: nn.Module, answer: Any) -> Iterator[None]:
         )
 
 
+@contextmanager
+def showing(sites: tuple[Site, ...], layout: TowerLayout, states: Tensor) -> Iterator[None]:
+    """Within the context the tower's layers say what is read of them, and run nothing.
+
+    What the model makes of its tower's output, be it a final norm or a connector that reads several depths, is then its
+    own code; what stands before the layers has to be answered for by the caller.
+
+    Args:
+        sites: the tower's layers.
+        layout: of the tower.
+        states: [R, T, n*d], or as else the tower lays out its rows.
+    """
+    reads = layout.depths(len(sites))
+    parts = dict(zip(reads, states.chunk(len(reads), dim=-1), strict=True))
+    with ExitStack() as stack:
+        for site in sites:
+            # Where nothing is read, anything may stand that has the right shape.
+            said = parts.get(site.index + 1, parts[max(reads)])
+            answer = (said, *[None] * (layout.answers - 1)) if layout.answers > 1 else said
+            stack.enter_context(answering(site.layer, answer))
+        yield
+
+
 @torch.no_grad()
 def replay(site: Site, capture: Capture, residual: Tensor, heads: Tensor) -> Tensor:
     """The layer's output when it reads `residual` and its heads say `heads`.
 
     Args:
         site: the layer.
-        capture: a capture of this layer; gives what else the layer is called with.
+        capture: a capture of this layer; says how else the layer is called.
         residual: [R, T, d], what goes into the layer; may be expanded.
         heads: [R, T, H*dh], what the output projection reads.
 
     Returns:
         [R, T, d].
     """
-    attention = site.output(heads)
+    attention = site.output(capture.call.laid_out(heads))
     answer = (attention, *capture.attended[1:]) if isinstance(capture.attended, tuple) else attention
     with answering(site.attention, answer):
-        return first_tensor(site.layer(residual, **capture.kwargs))
+        return capture.call.rerun(site.layer, residual)
+
+
+def stopped(reads: Sequence[int], states: Tensor, captured: Capture) -> Tensor:
+    """What is read of a tower that stops behind `captured.layer` with `states`, [R, T, d] -> [R, T, n*d]."""
+    return read(reads, captured.earlier, captured.layer + 1, states)
 
 
 @torch.no_grad()
-def advance(sites: tuple[Site, ...], states: Tensor, captured: Capture) -> Tensor:
-    """Run the layers after `captured.layer` on `states`, [R, T, d] -> Z[L], [R, T, d]."""
-    for site in sites[captured.layer + 1 :]:
-        states = first_tensor(site.layer(states, **captured.kwargs))
-    return states
+def advance(sites: tuple[Site, ...], reads: Sequence[int], states: Tensor, captured: Capture) -> Tensor:
+    """Run the layers after `captured.layer` that matter on `states`, [R, T, d] -> what is read, [R, T, n*d]."""
+    passed = dict(captured.earlier)
+    last = max(reads)
+    for site in sites[captured.layer + 1 : last]:
+        if site.index in reads:
+            passed[site.index] = states
+        states = captured.calls[site.index].rerun(site.layer, states)
+    return read(reads, passed, max(last, captured.layer + 1), states)

@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoProcessor, PreTrainedConfig
 
 from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
 from headprune_transformers.adapter import TransformersAdapter
-from headprune_transformers.families import FAMILIES, Family, token_count
+from headprune_transformers.families import FAMILIES
+from headprune_transformers.family import Family
 from headprune_transformers.sliced import PREFIX
 from headprune_transformers.slicing import classes
 
@@ -30,7 +31,7 @@ class TransformersBackend(Backend):
         model = _model(request, config, family, device)
         processor = _reading(request, "processor", AutoProcessor.from_pretrained)
         ref = ModelRef("transformers", request.name, getattr(config, "_commit_hash", None))
-        adapter = TransformersAdapter(model, processor, family, ref)
+        adapter = family.adapter(model, processor, family, ref)
         if any(site.output.weight.is_meta for site in adapter.sites):
             raise ModelError(
                 "device_map leaves part of the vision tower off the devices",
@@ -42,12 +43,13 @@ class TransformersBackend(Backend):
         config, family = _configuration(request)
         with _worded(request, "model"), torch.device("meta"):
             model = _model_class(config, family)(config)
-        geometry: Geometry = measure(find_sites(model, family.layout), family.layout)
+        layout = family.layout_of(config)
+        geometry: Geometry = measure(find_sites(model, layout), layout)
         return Outline(
             geometry=geometry,
-            tokens=token_count(config, family),
+            tokens=family.tokens(config),
             parameters=sum(parameter.numel() for parameter in model.parameters()),
-            tower_parameters=sum(p.numel() for p in model.get_submodule(family.layout.tower).parameters()),
+            tower_parameters=sum(p.numel() for p in model.get_submodule(layout.tower).parameters()),
             bytes_per_parameter=_dtype(request, config, _device(request)).itemsize,
             download=0 if Path(request.name).is_dir() else _download_size(request),
         )

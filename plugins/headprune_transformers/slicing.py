@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoConfig
 
 from headprune_transformers import sliced
-from headprune_transformers.families import Family
+from headprune_transformers.family import Family
 from headprune_transformers.sliced import keep_heads, sliced_classes
 
 CODE = "modeling_headprune"

@@ -42,7 +42,7 @@ def test_all_ones_change_nothing_bit_for_bit(tiny, pictures):
         rows = scaled(capture, torch.ones(1, tiny.geometry.heads))
         states = replay(tiny.sites[layer], capture, capture.residual, rows)
         assert torch.equal(states, traced.states[layer + 1])
-        assert torch.equal(advance(tiny.sites, states, capture), traced.states[3])
+        assert torch.equal(advance(tiny.sites, tiny.reads, states, capture), traced.states[3])
 
 
 def test_contributions_and_bias_sum_to_the_attention_output(tiny, pictures):

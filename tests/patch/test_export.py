@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from headprune_transformers.adapter import TransformersAdapter
+from headprune_transformers.querying import QueryingAdapter
 from safetensors.torch import load_file, save_file
 
 from headprune import Generation, LoadRequest, ModelError, Notice, applied, load_model, sliced
@@ -151,12 +151,12 @@ def test_a_tower_without_any_head(blip2, pictures, tmp_path: Path, how):
 # What makes an export fail, and what is left of it then.
 
 
-def sabotaged(adapter: TransformersAdapter, cls: type[TransformersAdapter]) -> TransformersAdapter:
+def sabotaged(adapter: QueryingAdapter, cls: type[QueryingAdapter]) -> QueryingAdapter:
     adapter.__class__ = cls
     return adapter
 
 
-class OtherWeights(TransformersAdapter):
+class OtherWeights(QueryingAdapter):
     """Saves a tower with one number wrong."""
 
     def save(self, folder: Path) -> None:
@@ -169,7 +169,7 @@ class OtherWeights(TransformersAdapter):
         return sabotaged(super().without_heads(kept), OtherWeights)
 
 
-class WrongHead(TransformersAdapter):
+class WrongHead(QueryingAdapter):
     """Drops another head than it was told to."""
 
     def without_heads(self, kept):
@@ -177,7 +177,7 @@ class WrongHead(TransformersAdapter):
         return super().without_heads([kept[0], first, *kept[2:]])
 
 
-class OtherPictures(TransformersAdapter):
+class OtherPictures(QueryingAdapter):
     """Saves a processor that shows the model other pictures."""
 
     def save(self, folder: Path) -> None:
@@ -190,7 +190,7 @@ class OtherPictures(TransformersAdapter):
         return sabotaged(super().without_heads(kept), OtherPictures)
 
 
-class OtherWords(TransformersAdapter):
+class OtherWords(QueryingAdapter):
     """Saves a tokenizer that calls the same tokens other words: the tower is right, the captions are not."""
 
     def save(self, folder: Path) -> None:
@@ -202,7 +202,7 @@ class OtherWords(TransformersAdapter):
         return sabotaged(super().without_heads(kept), OtherWords)
 
 
-class NoWeights(TransformersAdapter):
+class NoWeights(QueryingAdapter):
     """Saves no weights."""
 
     def save(self, folder: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_folder_that_says_something_else_is_not_written(blip2, tmp_path: Path,
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, OSError(28, "No space left on device"), ZeroDivisionError])
 @pytest.mark.parametrize("there", [False, True])
 def test_an_export_that_fails_leaves_nothing(blip2, tmp_path: Path, how, raised, there):
-    class Failing(TransformersAdapter):
+    class Failing(QueryingAdapter):
         def save(self, folder: Path) -> None:
             super().save(folder)
             raise raised
@@ -262,10 +262,10 @@ def test_an_output_folder_that_holds_something_is_left_alone(blip2, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-class OneWordLess(TransformersAdapter):
+class OneWordLess(QueryingAdapter):
     """Leaves a word out wherever it speaks."""
 
-    def decode(self, states, generation):
+    def decode(self, states, generation, form=None):
         return [said.partition(" ")[2] for said in super().decode(states, generation)]
 
 

@@ -60,7 +60,7 @@ def test_sequential_scores_each_layer_with_the_earlier_coefficients_applied(tiny
     samples = draw(dataset(pictures), len(pictures), 0).samples
     pixels = tiny.prepare([sample.load() for sample in samples])
     coefficients = torch.ones(3, 4)
-    projections = [block.self_attn.projection for block in slow.blocks(tiny)]
+    projections = [site.output for site in tiny.sites]
     unchanged = []
     for layer in range(3):
         with slow.stopped_after(tiny, layer):

@@ -100,9 +100,9 @@ def test_contributions_and_bias_add_up_to_the_attention_and_the_layer(model, pix
     """Eq. 3: M = sum_h c[h] + b, and Z[l] = Z' + MLP(norm2(Z')) with Z' = Z[l-1] + M."""
     geometry = model.geometry
     captures = model.trace(pixels, range(geometry.layers)).captures
-    for layer, block in enumerate(slow.blocks(model)):
+    for layer, site in enumerate(model.sites):
         capture = captures[layer]
-        weight, bias = block.self_attn.projection.weight, block.self_attn.projection.bias
+        weight, bias = site.output.weight, site.output.bias
         attention = bias.expand_as(capture.residual).clone()
         for head in range(geometry.heads):
             columns = slice(head * geometry.head_width, (head + 1) * geometry.head_width)
@@ -110,7 +110,7 @@ def test_contributions_and_bias_add_up_to_the_attention_and_the_layer(model, pix
         torch.testing.assert_close(attention, capture.attended[0], atol=1e-4, rtol=1e-4)
         middle = capture.residual + attention
         with torch.no_grad():
-            output = middle + block.mlp(block.layer_norm2(middle))
+            output = middle + site.layer.mlp(site.layer.layer_norm2(middle))
         torch.testing.assert_close(output, capture.output, atol=1e-4, rtol=1e-4)
 
 

@@ -74,10 +74,6 @@ def caption_loss(adapter: Adapter, pixels: Tensor, caption: str, generation: Gen
     return -torch.stack([log_probs[place, token] for place, token in enumerate(tokens)]).mean()
 
 
-def blocks(adapter: Adapter) -> Any:
-    return adapter.model.vision_model.encoder.layers  # type: ignore[union-attr]
-
-
 @contextmanager
 def hooked(
     adapter: Adapter, layer: int, s: Tensor, direct: bool = False, replace: Tensor | None = None
@@ -89,7 +85,8 @@ def hooked(
         direct: leave the residual stream out (isolate-direct).
         replace: [T, H*dh], what heads with s = 0 say instead of nothing (mean-ablate).
     """
-    block = blocks(adapter)[layer]
+    site = adapter.sites[layer]
+    block: Any = site.layer
     dh = adapter.geometry.head_width
 
     def scale(module: Any, args: tuple[Tensor]) -> tuple[Tensor]:
@@ -98,13 +95,13 @@ def hooked(
             columns = slice(head * dh, (head + 1) * dh)
             x[..., columns] = x[..., columns] * s[head]
             if replace is not None and s[head] == 0:
-                x[..., columns] = replace[:, columns]
+                x.view(-1, *replace.shape)[..., columns] = replace[:, columns]
         return (x,)
 
     attended: list[Tensor] = []
     handles = [
-        block.self_attn.projection.register_forward_pre_hook(scale),
-        block.self_attn.register_forward_hook(lambda module, args, out: attended.append(out[0])),
+        site.output.register_forward_pre_hook(scale),
+        site.attention.register_forward_hook(lambda module, args, out: attended.append(out[0])),
     ]
 
     def without_residual(module: Any, args: Any, output: Tensor) -> Tensor:
@@ -132,22 +129,25 @@ def hooked_tower(adapter: Adapter, coefficients: Any) -> Iterator[None]:
 @contextmanager
 def stopped_after(adapter: Adapter, layer: int) -> Iterator[None]:
     """Layers after `layer` hand their input on unchanged, so that the model speaks of Z[layer + 1]."""
+    answers = adapter.layout.answers
 
-    def skip(module: Any, args: Any, kwargs: Any, output: Any) -> Any:
-        return args[0] if args else kwargs["hidden_states"]
+    def skip(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return (hidden_states, *[None] * (answers - 1)) if answers > 1 else hidden_states
 
-    handles = [block.register_forward_hook(skip, with_kwargs=True) for block in blocks(adapter)[layer + 1 :]]
+    skipped = [site.layer for site in adapter.sites[layer + 1 :]]
     try:
+        for block in skipped:
+            block.forward = skip
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        for block in skipped:
+            del block.__dict__["forward"]
 
 
 def mean_heads(adapter: Adapter, pixels: Tensor, layer: int) -> Tensor:
     """[T, H*dh], averaged over the pictures."""
     seen: list[Tensor] = []
-    projection = blocks(adapter)[layer].self_attn.projection
+    projection = adapter.sites[layer].output
     handle = projection.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     with torch.no_grad():
         for picture in pixels:

@@ -22,7 +22,8 @@ def counted(samples, opened: list[str]):
 def test_one_batch_ahead_and_in_order(tiny, pictures):
     opened: list[str] = []
     samples = counted(dataset(pictures * 4).samples, opened)
-    for number, (some, pixels) in enumerate(picture_batches(tiny, samples, 3)):
+    for number, found in enumerate(picture_batches(tiny, samples, 3)):
+        some, pixels = found.samples, found.pixels
         assert [sample.id for sample in some] == [sample.id for sample in samples[3 * number : 3 * number + 3]]
         assert pixels.equal(tiny.prepare([sample.load() for sample in some]))
         # What the loop itself opened comes on top.
@@ -40,6 +41,6 @@ def test_a_picture_that_does_not_open_is_said(tiny, pictures):
 
     first, second, *rest = dataset(pictures).samples
     batches = picture_batches(tiny, [first, replace(second, load=broken), *rest], 1)
-    assert len(next(batches)[0]) == 1
+    assert len(next(batches).samples) == 1
     with pytest.raises(PictureError, match="torn"):
         next(batches)

@@ -81,7 +81,7 @@ def test_a_sweep_that_runs_out_everywhere_says_the_same(tiny, pictures, monkeypa
     assert len(set(whole.values())) > 5
     decode, full = tiny.decode, []
 
-    def narrow(states, generation):
+    def narrow(states, generation, form=None):
         full.append(len(states) > 3)
         full_above(3, len(states))
         return decode(states, generation)

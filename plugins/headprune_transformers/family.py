@@ -1,0 +1,62 @@
+"""What has to be said of a model family of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from headprune import TowerLayout
+from headprune_transformers.sliced import Tower
+
+if TYPE_CHECKING:
+    from headprune_transformers.adapter import TransformersAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One model family of transformers.
+
+    Attributes:
+        model_type: as its `config.json` says.
+        model_class: the class in `transformers` that speaks.
+        auto_class: the one of its Auto classes that finds it.
+        adapter: how pictures go in and words come out.
+        layout: its tower.
+        heads_field: from its configuration to the tower's number of heads.
+        embeddings: from the tower to the module that turns pixels into Z[0], or into what becomes it.
+        tokens: T, tokens of one picture, by the model's configuration.
+        prompt: asked when the user gives none; None where the family needs none.
+        reads: depths of Z that the connector reads, by the configuration, where that is not always the last.
+        unsliceable: why heads of a model with this configuration cannot be taken out; None where they can.
+    """
+
+    model_type: str
+    model_class: str
+    auto_class: str
+    adapter: type[TransformersAdapter]
+    layout: TowerLayout
+    heads_field: str
+    embeddings: str
+    tokens: Callable[[Any], int]
+    prompt: str | None = None
+    reads: Callable[[Any], tuple[int, ...]] = lambda config: (-1,)
+    unsliceable: Callable[[Any], str | None] = lambda config: None
+
+    def layout_of(self, config: Any) -> TowerLayout:
+        """The tower of a model with this configuration."""
+        return replace(self.layout, reads=self.reads(config))
+
+    @property
+    def sliceable(self) -> Tower:
+        """The same for the code that stands in a sliced model's folder, which has no headprune."""
+        layout = self.layout
+        return Tower(
+            model_class=self.model_class,
+            heads_field=self.heads_field,
+            layers=f"{layout.tower}.{layout.layers}",
+            attention=layout.attention,
+            qkv=layout.qkv,
+            output=layout.output,
+            heads=layout.heads,
+        )
