@@ -79,8 +79,8 @@ class Schedule(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How captions are generated. Greedy unless asked otherwise; `prompt` None is the family's own default. A model that
-    has no words of its own chooses among `labels`."""
+    """How captions are generated. Greedy unless asked otherwise; `prompt` None is the family's own default. A model
+    that has no words of its own chooses among `labels`."""
 
     num_beams: int = 1
     max_new_tokens: int = 30
