@@ -1,4 +1,4 @@
-"""The identities of the core on every supported family. A family that is not in `tests/support/zoo.py` is not supported."""
+"""The identities of the core on every supported family: one that is not in `tests/support/zoo.py` is not supported."""
 
 from __future__ import annotations
 
@@ -327,12 +327,8 @@ def test_algorithm_1_equals_its_slow_twin(adapter, known, samples, generation):
     before = known.vanilla(adapter, pictures, generation)[0]
 
     def scores(said):
-        return np.array(
-            [
-                scorer.score([headprune.ScoreItem(c, b, s.captions)])[0]
-                for c, b, s in zip(said, before, drawn, strict=True)
-            ]
-        )
+        rows = zip(said, before, drawn, strict=True)
+        return np.array([scorer.score([headprune.ScoreItem(c, b, s.captions)])[0] for c, b, s in rows])
 
     for layer in range(live):
         for head in range(known.heads):
