@@ -160,6 +160,13 @@ class Adapter(ABC):
         """Run the tower's own forward on `pixels`, once; the answer is read by hooks."""
 
     @abstractmethod
+    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Tensor]:
+        """layer -> a, [B, H, T, T] float32, of one tower pass: token j takes a[b, h, j, i] of token i (Eq. 6-7).
+
+        Rows sum to 1; tokens that the tower keeps apart (windows, tiles) have 0 between them.
+        """
+
+    @abstractmethod
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:
         """D(Z) (Eq. 9): states of any depth -> norm -> connector -> language model -> R captions.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from headprune import Adapter, Form, ModelError, ModelRef, answering, showing
+from headprune_transformers.attending import attention_weights
 from headprune_transformers.slicing import save_code, slice_model
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class TransformersAdapter(Adapter):
 
     def encode(self, pixels: Tensor, form: Form = None) -> None:
         self.tower(pixels)
+
+    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Tensor]:
+        return attention_weights(self.sites, layers, lambda: self.encode(pixels, form), len(pixels))
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)  # type: ignore[operator]

@@ -145,6 +145,40 @@ def test_contributions_and_bias_sum_to_the_attention_output(adapter, known, grou
             close((sum(parts) + bias).reshape(attended.shape), attended, 1e-5)
 
 
+def keeping(values, layer):
+    return lambda module, args, output: values.update({layer: output})
+
+
+def implementations(adapter):
+    configs = [module.config for module in adapter.model.modules() if hasattr(module, "config")]
+    return [config._attn_implementation for config in configs]
+
+
+def test_attention_weights_are_those_that_made_the_head_outputs(adapter, known, groups):
+    """x[h] = a[h] v[h], with v as the projection gives it; and the model attends as before."""
+    dh = adapter.geometry.head_width
+    for group in groups:
+        values: dict[int, torch.Tensor] = {}
+        handles = [site.qkv[-1].register_forward_hook(keeping(values, site.index)) for site in adapter.sites]
+        captures = adapter.trace(group.pixels, range(known.layers), form=group.form).captures
+        for handle in handles:
+            handle.remove()
+        before = implementations(adapter)
+        found = adapter.attention(group.pixels, range(known.layers), group.form)
+        for layer, capture in captures.items():
+            rows, tokens = capture.heads.shape[:2]
+            weights, v = found[layer], values[layer].reshape(rows, tokens, -1)[..., -known.heads * dh :]
+            assert weights.shape == (rows, known.heads, tokens, tokens)
+            # A token of padding takes something, too, and nobody takes from it.
+            close(weights.sum(-1), torch.ones(weights.shape[:-1]), 1e-5)
+            assert weights.min() >= 0 and weights.std() > 1e-4
+            x = weights @ v.unflatten(-1, (known.heads, dh)).transpose(1, 2)
+            close(x.transpose(1, 2).flatten(2), capture.heads, 1e-5)
+        assert implementations(adapter) == before
+        again = adapter.trace(group.pixels, range(known.layers), form=group.form).captures
+        assert all(torch.equal(again[layer].heads, captures[layer].heads) for layer in captures)
+
+
 def test_all_ones_change_nothing(adapter, known, groups):
     for group in groups:
         depths = range(known.layers + 1)
