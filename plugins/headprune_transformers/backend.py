@@ -48,7 +48,7 @@ class TransformersBackend(Backend):
         return Outline(
             geometry=geometry,
             tokens=family.tokens(config),
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            parameters=sum(parameter.numel() for parameter in model.parameters()) + family.untold(config),
             tower_parameters=sum(p.numel() for p in model.get_submodule(layout.tower).parameters()),
             bytes_per_parameter=_dtype(request, config, _device(request)).itemsize,
             download=0 if Path(request.name).is_dir() else _download_size(request),

@@ -28,6 +28,16 @@ def _patches_and_cls(config: Any) -> int:
     return _patches(config.vision_config) + 1
 
 
+def _head_of_t5(config: Any) -> int:
+    """A language model's own head: T5's configuration says that it is tied to the embeddings, whatever was written.
+
+    Loading finds it in the checkpoint and keeps it; until then a scale that belongs to tied ones is all that tells.
+    """
+    text = config.text_config
+    apart = text.model_type == "t5" and not text.scale_decoder_outputs
+    return int(text.vocab_size * text.d_model) if apart else 0
+
+
 FAMILIES = {
     family.model_type: family
     for family in (
@@ -40,6 +50,7 @@ FAMILIES = {
             "vision_config.num_attention_heads",
             "embeddings",
             _patches_and_cls,
+            untold=_head_of_t5,
         ),
         # InstructBLIP's Q-Former reads the instruction too, so there has to be one.
         Family(
@@ -52,6 +63,7 @@ FAMILIES = {
             "embeddings",
             _patches_and_cls,
             prompt="A short image description.",
+            untold=_head_of_t5,
         ),
     )
 }

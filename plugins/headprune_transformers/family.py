@@ -28,6 +28,7 @@ class Family:
         tokens: T, tokens of one picture, by the model's configuration.
         prompt: asked when the user gives none; None where the family needs none.
         reads: depths of Z that the connector reads, by the configuration, where that is not always the last.
+        untold: parameters that a checkpoint of this configuration has beside those that the configuration makes.
         unsliceable: why heads of a model with this configuration cannot be taken out; None where they can.
     """
 
@@ -41,6 +42,7 @@ class Family:
     tokens: Callable[[Any], int]
     prompt: str | None = None
     reads: Callable[[Any], tuple[int, ...]] = lambda config: (-1,)
+    untold: Callable[[Any], int] = lambda config: 0
     unsliceable: Callable[[Any], str | None] = lambda config: None
 
     def layout_of(self, config: Any) -> TowerLayout:
