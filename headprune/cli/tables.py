@@ -90,7 +90,8 @@ def estimate_table(geometry: Geometry, estimate: Estimate, samples: int, availab
     """What a dry run found."""
     download = "unknown" if estimate.download_bytes is None else _size(estimate.download_bytes)
     rows = [
-        ("tower", str(geometry)),
+        ("tower", f"{geometry}, {'CLS first' if geometry.cls else 'no CLS'}"),
+        *([("dead layers", f"the last {geometry.dead}: nothing reads them")] if geometry.dead else []),
         ("samples", f"{samples:,} of {available:,}"),
         ("tower passes", f"{estimate.tower_passes:,}"),
         ("layer replays", f"{estimate.layer_replays:,}"),

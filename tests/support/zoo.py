@@ -32,6 +32,7 @@ class Tiny:
         sizes: of the pictures it is shown, in pixels.
         compared: next-token distributions that teacher forcing has to agree with generation in, at least.
         labels: what a model chooses from that has no words of its own.
+        remark: on its tower, for the table.
     """
 
     family: str
@@ -47,6 +48,7 @@ class Tiny:
     sizes: Sequence[tuple[int, int]] = ((40, 40),)
     compared: int = 12
     labels: tuple[str, ...] = ()
+    remark: str = ""
 
     def generation(self, generation: Generation) -> Generation:
         """How it is asked to speak."""
