@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml $(shell find headprune plugins -type f -not -name '*.pyc')
 
-.PHONY: demo test check bench format build clean
+.PHONY: demo test families check bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -19,6 +19,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
+
+# The suite over all model families; writes what it finds into README's table.
+families: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -p tests.support.family_table tests/plugins/transformers/test_families.py
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
