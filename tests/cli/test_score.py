@@ -42,7 +42,15 @@ def test_a_dry_run_counts_what_the_run_then_does_and_writes_nothing(place, score
     planned = place.document(*words, "--dry-run")
     assert place.tree() == before
     assert (planned["samples"], planned["available"]) == (3, 5)
-    assert planned["geometry"] == {"layers": 3, "heads": 4, "width": 32, "head_width": 8, "cls": True, "ragged": [], "dead": 0}
+    assert planned["geometry"] == {
+        "layers": 3,
+        "heads": 4,
+        "width": 32,
+        "head_width": 8,
+        "cls": True,
+        "ragged": [],
+        "dead": 0,
+    }
     assert (planned["decodes"], planned["tower_passes"]) == (3 * (4 * 2 + 1), 3)
     assert planned["download_bytes"] == 0
     done = place.document(*words)
