@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import torch
@@ -35,7 +36,9 @@ class Call:
 
     def states(self, given: Tensor) -> Tensor:
         """States as the layer has them -> [B, T, width of `given`]."""
-        return given.reshape(self.pictures, -1, given.shape[-1])
+        # Spelled out: a layer without heads has states of width 0, of which no size can be inferred.
+        tokens = self.rows * prod(self.inner[:-1]) // self.pictures
+        return given.reshape(self.pictures, tokens, given.shape[-1])
 
     def rerun(self, layer: nn.Module, states: Tensor) -> Tensor:
         """The layer's output for other states of the same form, [R, T, d] -> [R, T, d]."""
@@ -44,7 +47,8 @@ class Call:
 
     def laid_out(self, states: Tensor) -> Tensor:
         """[R, T, width] -> as the layer wants them."""
-        return states.reshape(-1, *self.inner[:-1], states.shape[-1])
+        rows = len(states) * self.rows // self.pictures
+        return states.reshape(rows, *self.inner[:-1], states.shape[-1])
 
     def _again(self, name: str, value: Any, rows: int) -> Any:
         """What was passed for B pictures, for R rows."""

@@ -32,18 +32,20 @@ class Counts:
         self.passes = self.rows = self.decoded = self.forced = 0
         encode, decode, likelihood = adapter.encode, adapter.decode, adapter.likelihood
 
-        def count_pass(pixels: torch.Tensor) -> None:
+        def count_pass(pixels: torch.Tensor, form: object) -> None:
             self.passes += len(pixels)
             encode(pixels)
 
         def count_row(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            self.rows += len(args[0])
+            # While the model speaks, its layers answer from what they are told.
+            if "forward" not in vars(module):
+                self.rows += len(args[0])
 
-        def count_words(states: torch.Tensor, generation: Generation) -> list[str]:
+        def count_words(states: torch.Tensor, generation: Generation, form: object) -> list[str]:
             self.decoded += len(states)
             return decode(states, generation)
 
-        def count_forced(states: torch.Tensor, said: list[str], generation: Generation):
+        def count_forced(states: torch.Tensor, said: list[str], generation: Generation, form: object):
             self.forced += len(states)
             return likelihood(states, said, generation)
 

@@ -184,7 +184,7 @@ def test_another_measure_never_reuses_a_score(tiny, pictures, tmp_path: Path):
 
 def test_no_caption_is_generated_for_a_head_and_no_weight_changes(tiny, pictures, monkeypatch):
     decode, rows = tiny.decode, []
-    monkeypatch.setattr(tiny, "decode", lambda states, how: rows.append(len(states)) or decode(states, how))
+    monkeypatch.setattr(tiny, "decode", lambda states, *how: rows.append(len(states)) or decode(states, *how))
     before = {name: tensor.clone() for name, tensor in tiny.model.state_dict().items()}
     run(tiny, pictures, decode_at=DecodePoint.LAST, schedule=Schedule.SEQUENTIAL)
     assert sum(rows) == len(pictures)

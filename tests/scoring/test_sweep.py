@@ -26,9 +26,7 @@ def test_one_tower_pass_a_picture_and_full_decode_batches(tiny, pictures, monkey
         site.qkv[0].register_forward_hook(lambda module, args, output: calls.update(attention=len(args[0])))
         site.layer.register_forward_hook(lambda module, args, output: calls.update(layer=len(args[0])))
     decode = tiny.decode
-    monkeypatch.setattr(
-        tiny, "decode", lambda states, generation: rows.append(len(states)) or decode(states, generation)
-    )
+    monkeypatch.setattr(tiny, "decode", lambda states, *how: rows.append(len(states)) or decode(states, *how))
 
     edit = catalogue().load("edit", "ablate").configured({})
     batch = Batch(rows=16, pictures=2)
