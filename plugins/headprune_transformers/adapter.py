@@ -38,7 +38,7 @@ class TransformersAdapter(Adapter):
 
     @property
     def tokens(self) -> int:
-        return self.family.tokens(self.config)
+        return self.family.tokens(self.processor.image_processor if self.family.cut else self.config)
 
     @property
     def vocabulary(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoProcessor, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
 from headprune_transformers.adapter import TransformersAdapter
@@ -29,7 +29,7 @@ class TransformersBackend(Backend):
         config, family = _configuration(request)
         device = _device(request)
         model = _model(request, config, family, device)
-        processor = _reading(request, "processor", AutoProcessor.from_pretrained)
+        processor = _processor(request, family)
         ref = ModelRef("transformers", request.name, getattr(config, "_commit_hash", None))
         adapter = family.adapter(model, processor, family, ref)
         if any(site.output.weight.is_meta for site in adapter.sites):
@@ -47,7 +47,7 @@ class TransformersBackend(Backend):
         geometry: Geometry = measure(find_sites(model, layout), layout)
         return Outline(
             geometry=geometry,
-            tokens=family.tokens(config),
+            tokens=family.tokens(_processor(request, family).image_processor if family.cut else config),
             parameters=sum(parameter.numel() for parameter in model.parameters()) + family.untold(config),
             tower_parameters=sum(p.numel() for p in model.get_submodule(layout.tower).parameters()),
             bytes_per_parameter=_dtype(request, config, _device(request)).itemsize,
@@ -86,11 +86,19 @@ def _configuration(request: LoadRequest) -> tuple[Any, Family]:
         )
     # A sliced model is loaded by our own classes: the code in its folder is for those who lack them, and is not run.
     reader = classes(family)[0] if model_type.startswith(PREFIX) else AutoConfig
-    return _reading(request, "configuration", reader.from_pretrained), family
+    config = _reading(request, "configuration", reader.from_pretrained)
+    reason = family.refused(config)
+    if reason is not None:
+        raise ModelError(f"{request.name} is not supported: {reason}", "README lists the models that are")
+    return config, family
 
 
 def _model_class(config: Any, family: Family) -> Any:
     return classes(family)[1] if config.model_type.startswith(PREFIX) else getattr(transformers, family.model_class)
+
+
+def _processor(request: LoadRequest, family: Family) -> Any:
+    return _reading(request, "processor", family.processor.from_pretrained)
 
 
 def _device(request: LoadRequest) -> torch.device:
@@ -129,15 +137,27 @@ def _model(request: LoadRequest, config: Any, family: Family, device: torch.devi
         output_loading_info=True,
         **placement,
     )
+    unread = _blank(model, family, info)
     # transformers only warns of these and goes on with random weights.
     for trouble in ("missing_keys", "mismatched_keys"):
-        if info.get(trouble):
+        lacking = sorted({*map(str, info.get(trouble) or ())} - unread)
+        if lacking:
             raise ModelError(
-                f"{request.name} lacks weights: {trouble} {sorted(map(str, info[trouble]))[:3]}",
+                f"{request.name} lacks weights: {trouble} {lacking[:3]}",
                 "the checkpoint is not whole",
             )
     model.eval()
     return model if placement else model.to(device)
+
+
+def _blank(model: Any, family: Family, info: Any) -> set[str]:
+    """Names of missing weights that nothing reads: zero from now on, for one checkpoint to load the same each time."""
+    unread = {name for name in map(str, info.get("missing_keys") or ()) if name.startswith(family.unread)}
+    for name in unread:
+        model.get_parameter(name).data.zero_()
+    if unread:
+        notice(f"the checkpoint lacks weights that nothing reads: {', '.join(sorted(unread))}")
+    return unread
 
 
 def _download_size(request: LoadRequest) -> int | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from transformers import AutoProcessor
+
 from headprune import TowerLayout
 from headprune_transformers.sliced import Tower
 
@@ -25,10 +27,15 @@ class Family:
         layout: its tower.
         heads_field: from its configuration to the tower's number of heads.
         embeddings: from the tower to the module that turns pixels into Z[0], or into what becomes it.
-        tokens: T, tokens of one picture, by the model's configuration.
+        tokens: T, tokens of one picture, by the model's configuration; where `cut` is set, of one of 640 x 480, by the
+            image processor.
         prompt: asked when the user gives none; None where the family needs none.
         reads: depths of Z that the connector reads, by the configuration, where that is not always the last.
         untold: parameters that a checkpoint of this configuration has beside those that the configuration makes.
+        refused: why a model with this configuration is not supported; None where it is.
+        processor: what reads its processor, by `from_pretrained`.
+        cut: whether the image processor decides how many tokens a picture has.
+        unread: beginnings of the names of weights that nothing reads here, and that checkpoints may lack.
         unsliceable: why heads of a model with this configuration cannot be taken out; None where they can.
     """
 
@@ -43,6 +50,10 @@ class Family:
     prompt: str | None = None
     reads: Callable[[Any], tuple[int, ...]] = lambda config: (-1,)
     untold: Callable[[Any], int] = lambda config: 0
+    refused: Callable[[Any], str | None] = lambda config: None
+    processor: Any = AutoProcessor
+    cut: bool = False
+    unread: tuple[str, ...] = ()
     unsliceable: Callable[[Any], str | None] = lambda config: None
 
     def layout_of(self, config: Any) -> TowerLayout:

@@ -52,17 +52,15 @@ class GeneratingAdapter(TransformersAdapter):
     @torch.no_grad()
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:
         text = repeated(self._asked(self.prompt(generation), form), len(states))
-        with self._showing(states, form):
+        with self._showing(self.shown(states, generation), form):
             tokens = self.model.generate(  # type: ignore[operator]
                 **self.seen(states, form),
-                **text,
+                **self.given(text),
                 num_beams=generation.num_beams,
                 max_new_tokens=generation.max_new_tokens,
                 do_sample=False,
             )
-        if "input_ids" in text and not self.encoder_decoder:
-            # A decoder-only language model answers with the prompt before the caption.
-            tokens = tokens[:, text["input_ids"].shape[1] :]
+        tokens = tokens[:, self.echoed(text) :]
         return [caption.strip() for caption in self.processor.batch_decode(tokens, skip_special_tokens=True)]
 
     def likelihood(
@@ -87,6 +85,19 @@ class GeneratingAdapter(TransformersAdapter):
         answer = self.model(**seen, **going_on(text, tokens), logits_to_keep=keep, use_cache=False)
         return answer.logits[:, -keep:-1]  # type: ignore[no-any-return]
 
+    def shown(self, states: Tensor, generation: Generation) -> Tensor:
+        """What the tower says while captions are generated of `states`: the same, where it runs once for all beams."""
+        return states
+
+    def given(self, text: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`ask`'s answer, for all rows, as `generate` takes it."""
+        return text
+
+    def echoed(self, text: dict[str, Tensor]) -> int:
+        """How many tokens of what is asked stand before the caption in what `generate` answers."""
+        # A decoder-only language model answers with the prompt before the caption.
+        return 0 if self.encoder_decoder or "input_ids" not in text else text["input_ids"].shape[1]
+
     def unasked(self) -> dict[str, Tensor]:
         """What `generate` makes of no prompt, for a model that goes on from one."""
         return {}
@@ -110,5 +121,5 @@ class GeneratingAdapter(TransformersAdapter):
 
 
 def repeated(text: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
-    """The same text for every row, [1, S] -> [R, S]."""
-    return {name: part.expand(rows, *part.shape[1:]) for name, part in text.items()}
+    """The same text for every row, [1, S] -> [R, S]; a copy, for some models write into what they are given."""
+    return {name: part.repeat(rows, *[1] * (part.dim() - 1)) for name, part in text.items()}

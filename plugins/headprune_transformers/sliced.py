@@ -149,15 +149,19 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 def _narrow_class(attention: Any) -> Any:
     """The attention class for any number of heads.
 
-    BLIP-2's and InstructBLIP's take the width of a head to be `embed_dim // num_heads` whenever they run. Once a head
-    is gone that is wrong, and goes unnoticed where the division happens to come out the same.
+    BLIP's, BLIP-2's and InstructBLIP's take the width of a head to be `embed_dim // num_heads` whenever they run. Once
+    a head is gone that is wrong, and goes unnoticed where the division happens to come out the same.
     """
-    if issubclass(attention, _KnowsHeadWidth) or attention.__name__ not in _DERIVING:
-        return attention
-    return type(f"Narrow{attention.__name__}", (_KnowsHeadWidth, attention), {"of": attention})
-
-
-_DERIVING = {"Blip2Attention", "InstructBlipAttention"}
+    deriving = {
+        "BlipAttention": _KnowsHeadWidthByHand,
+        "Blip2Attention": _KnowsHeadWidth,
+        "InstructBlipAttention": _KnowsHeadWidth,
+    }
+    knowing = deriving.get(attention.__name__)
+    # A class made here has a name of its own, and stays.
+    return (
+        attention if knowing is None else type(f"Narrow{attention.__name__}", (knowing, attention), {"of": attention})
+    )
 
 
 class _KnowsHeadWidth:
@@ -179,3 +183,15 @@ class _KnowsHeadWidth:
             self, query, key, value, attention_mask=None, dropout=dropout, scaling=self.scale, **kwargs
         )
         return self.projection(heads.reshape(batch, tokens, -1).contiguous()), weights
+
+
+class _KnowsHeadWidthByHand:
+    """The forward of BLIP's attention, which reckons by hand, with the width of a head as it was built."""
+
+    def forward(self: Any, hidden_states: Tensor, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        batch, tokens, _ = hidden_states.shape
+        mixed = self.qkv(hidden_states).view(batch, tokens, 3, self.num_heads, self.head_dim)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)
+        weights = (query @ key.transpose(-1, -2) * self.scale).softmax(dim=-1)
+        heads = (self.dropout(weights) @ value).transpose(1, 2)
+        return self.projection(heads.reshape(batch, tokens, self.num_heads * self.head_dim)), weights
