@@ -26,6 +26,7 @@ class BlipAdapter(GeneratingAdapter):
 
     def given(self, text: dict[str, Tensor]) -> dict[str, Tensor]:
         ids = text["input_ids"]
+        # A copy, too: it is written into.
         return {"input_ids": torch.cat([ids, torch.full_like(ids[:, :1], self.end)], dim=1)}
 
 

@@ -121,5 +121,5 @@ class GeneratingAdapter(TransformersAdapter):
 
 
 def repeated(text: dict[str, Tensor], rows: int) -> dict[str, Tensor]:
-    """The same text for every row, [1, S] -> [R, S]; a copy, for some models write into what they are given."""
-    return {name: part.repeat(rows, *[1] * (part.dim() - 1)) for name, part in text.items()}
+    """The same text for every row, [1, S] -> [R, S]."""
+    return {name: part.expand(rows, *part.shape[1:]) for name, part in text.items()}

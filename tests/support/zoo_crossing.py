@@ -234,7 +234,17 @@ def _tiny(family: str, build: Callable[[Path], None], vanilla: Any, cls: bool, t
 ZOO = {
     "blip": _tiny("blip", build_blip, blip, True, 17),
     "vit-gpt2": _tiny("vision-encoder-decoder", build_vit_gpt2, paired, True, 17),
-    "deit-trocr": _tiny("vision-encoder-decoder", build_deit_trocr, paired, True, 18),
+    "deit-trocr": _tiny(
+        "vision-encoder-decoder", build_deit_trocr, paired, True, 18, remark="and a distillation token"
+    ),
     "git": _tiny("git", build_git, git, True, 17, sizes=((40, 40), (64, 40))),
-    "pix2struct": _tiny("pix2struct", build_pix2struct, pix2struct, False, 8, sizes=((48, 24), (24, 40), (40, 40))),
+    "pix2struct": _tiny(
+        "pix2struct",
+        build_pix2struct,
+        pix2struct,
+        False,
+        8,
+        sizes=((48, 24), (24, 40), (40, 40)),
+        remark="grid by picture",
+    ),
 }

@@ -184,6 +184,11 @@ def test_a_vit_gpt2_like_the_one_on_the_hub(tmp_path):
     torch.testing.assert_close(adapter.last_states(adapter.prepare(pictures)), expected)
     assert len({*words(adapter, pictures, GENERATION)}) > 1
     assert adapter.ask("a b", None)["decoder_input_ids"].tolist() == [[1, 0, letters["Ġ"], 1]]
+    # Behind a prompt a caption is the middle of a line, and begins with a space.
+    states = adapter.last_states(adapter.prepare(pictures[:1]))
+    alone = adapter.likelihood(states, ["b"], GENERATION)
+    behind = adapter.likelihood(states, ["b"], replace(GENERATION, prompt="a"))
+    assert (alone.tokens.tolist(), behind.tokens.tolist()) == ([[1, 1]], [[letters["Ġ"], 1, 1]])
 
 
 @pytest.mark.parametrize("lost", ["encoder.pooler.dense.weight", "encoder.layernorm.weight"])
