@@ -134,7 +134,8 @@ def build_vit_gpt2(folder: Path) -> None:
 def build_deit_trocr(folder: Path) -> None:
     model = encoder_decoder({"model_type": "deit", "qkv_bias": False}, TROCR)
     assert isinstance(model.enc_to_dec_proj, nn.Linear)
-    cross = {f"encoder_attn.{name}_proj": 4.0 for name in "qkv"}
+    # Any sharper, and its losses are too curved for finite differences.
+    cross = {f"encoder_attn.{name}_proj": times for name, times in zip("qkv", (2, 2, 5), strict=True)}
     finish(model, folder, {**cross, "enc_to_dec_proj": 3, "fc2": 0.5}, seed=1)
     save_pair(folder)
 
