@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoProcessor, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
 from headprune_transformers.adapter import TransformersAdapter
 from headprune_transformers.families import FAMILIES
 from headprune_transformers.family import Family
+from headprune_transformers.processors import read_processor
 from headprune_transformers.sliced import PREFIX
 from headprune_transformers.slicing import classes
 
@@ -29,7 +30,7 @@ class TransformersBackend(Backend):
         config, family = _configuration(request)
         device = _device(request)
         model = _model(request, config, family, device)
-        processor = _reading(request, "processor", AutoProcessor.from_pretrained)
+        processor = _reading(request, "processor", read_processor, model_type=family.model_type)
         ref = ModelRef("transformers", request.name, getattr(config, "_commit_hash", None))
         adapter = family.adapter(model, processor, family, ref)
         if any(site.output.weight.is_meta for site in adapter.sites):
@@ -37,6 +38,7 @@ class TransformersBackend(Backend):
                 "device_map leaves part of the vision tower off the devices",
                 "use a larger device, or a smaller --dtype",
             )
+        _announce_dead(adapter.geometry)
         return adapter
 
     def outline(self, request: LoadRequest) -> Outline:
@@ -85,8 +87,18 @@ def _configuration(request: LoadRequest) -> tuple[Any, Family]:
             f"the transformers plugin supports {', '.join(FAMILIES)}; CONTRIBUTING.md says how to add a family",
         )
     # A sliced model is loaded by our own classes: the code in its folder is for those who lack them, and is not run.
-    reader = classes(family)[0] if model_type.startswith(PREFIX) else AutoConfig
-    return _reading(request, "configuration", reader.from_pretrained), family
+    config_class = classes(family)[0] if model_type.startswith(PREFIX) else AutoConfig
+    config = _reading(request, "configuration", config_class.from_pretrained)
+    # Of a tower that is not supported no weights are fetched.
+    family.layout_of(config)
+    return config, family
+
+
+def _announce_dead(geometry: Geometry) -> None:
+    if geometry.dead:
+        last, first = geometry.layers - 1, geometry.live
+        dead = f"layer {last} is dead, and is" if first == last else f"layers {first} to {last} are dead, and are"
+        notice(f"the connector reads no more than layer {first - 1}'s output: {dead} not scored")
 
 
 def _model_class(config: Any, family: Family) -> Any:

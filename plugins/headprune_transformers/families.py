@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headprune import TowerLayout
+from headprune_transformers.chat_families import CHAT_FAMILIES
 from headprune_transformers.family import Family
 from headprune_transformers.querying import QueryingAdapter
 
@@ -65,5 +66,6 @@ FAMILIES = {
             prompt="A short image description.",
             untold=_head_of_t5,
         ),
+        *CHAT_FAMILIES,
     )
 }
