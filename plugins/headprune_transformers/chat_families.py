@@ -41,18 +41,20 @@ def _feature_layers(config: Any) -> tuple[int, ...]:
     reads = (chosen,) if isinstance(chosen, int) else tuple(chosen)
     if any(depth % (config.vision_config.num_hidden_layers + 1) == 0 for depth in reads):
         raise ModelError(
-            f"vision_feature_layer {chosen} is what no layer has seen yet", "headprune needs a depth behind a layer"
+            f"vision_feature_layer {chosen} reads the tower before its first layer", "there is nothing to score"
         )
     return reads
 
 
 def _tile_tokens(config: Any) -> int:
-    return patches(config.vision_config) + (config.vision_config.model_type != "siglip_vision_model")
+    vision = config.vision_config
+    return patches(vision) + int(vision.model_type != "siglip_vision_model")
 
 
 def _with_qk_norm(config: Any) -> str | None:
-    normed = "its towers norm queries and keys over all heads at once (use_qk_norm): without some, all others change"
-    return normed if config.vision_config.use_qk_norm else None
+    if not config.vision_config.use_qk_norm:
+        return None
+    return "queries and keys are normed over all heads together (use_qk_norm), so each head hangs on all others"
 
 
 CHAT_FAMILIES = (

@@ -54,18 +54,19 @@ class ChatAdapter(GeneratingAdapter):
         return {name: given[name].to(self.device) for name in wanted if name in given}
 
     def text(self, prompt: str) -> str:
-        """What is written around the caption's beginning; a prompt that has the image token in it is the whole text.
+        """What the caption goes on from, an image token for the picture in it; a prompt that has one is the whole.
 
         Raises:
             ModelError: there is no chat template.
         """
-        if self.processor.image_token in prompt:
+        image = self.processor.image_token
+        if image in prompt:
             return prompt
         template = self.processor.chat_template or self.tokenizer.chat_template
         if template is None:
             raise ModelError(
                 f"{self.ref} has no chat template",
-                f"put its chat_template.jinja there, or write the whole prompt, with {self.processor.image_token} in it",
+                f"put its chat_template.jinja there, or write the whole prompt, with {image} in it",
             )
         turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}
         # A processor that has several templates chooses itself.

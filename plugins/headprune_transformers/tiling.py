@@ -65,7 +65,7 @@ class TilingAdapter(ChatAdapter):
         self.tower(pixels.flatten(0, 1))
 
     def laid_out(self, states: Tensor, form: Form) -> Tensor:
-        return states.unflatten(1, (_tiles(form).count, -1)).flatten(0, 1)
+        return states.reshape(len(states) * _tiles(form).count, -1, states.shape[-1])
 
 
 class GridAdapter(TilingAdapter):
@@ -96,7 +96,8 @@ class ThumbnailAdapter(TilingAdapter):
         return Tiles(count, None, size)
 
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
-        return super().prepare(pictures).unflatten(0, (len(pictures), -1))
+        tiles = super().prepare(pictures)
+        return tiles.reshape(len(pictures), -1, *tiles.shape[1:])
 
 
 def grid_tiles(config: Any, size: tuple[int, int] = _USUAL) -> int:
