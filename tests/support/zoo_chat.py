@@ -150,20 +150,25 @@ def llava_next(folder: Path) -> None:
     saved(transformers.LlavaNextForConditionalGeneration(config), processor, folder, 0)
 
 
-def paligemma(folder: Path) -> None:
-    pictures = SiglipImageProcessorPil(size=TILE)
-    pictures.image_seq_length = 16
-    # Gemma's tokenizer begins with nothing: the processor writes <s> between picture and prompt.
-    processor = transformers.PaliGemmaProcessor(pictures, tokenizer(begun=False))
-    config = transformers.PaliGemmaConfig(
-        vision_config=SIGLIP,
-        text_config={**TEXT, "model_type": "gemma"},
-        image_token_index=IMAGE,
-        projection_dim=32,
-        hidden_size=32,
-        tie_word_embeddings=False,
-    )
-    saved(transformers.PaliGemmaForConditionalGeneration(config), processor, folder, 0)
+def paligemma(text: str = "gemma", **others: Any) -> Callable[[Path], Any]:
+    """PaliGemma, or with a Gemma 2 that has a window PaliGemma 2."""
+
+    def build(folder: Path) -> None:
+        pictures = SiglipImageProcessorPil(size=TILE)
+        pictures.image_seq_length = 16
+        # Gemma's tokenizer begins with nothing: the processor writes <s> between picture and prompt.
+        processor = transformers.PaliGemmaProcessor(pictures, tokenizer(begun=False))
+        config = transformers.PaliGemmaConfig(
+            vision_config=SIGLIP,
+            text_config={**TEXT, "model_type": text, **others},
+            image_token_index=IMAGE,
+            projection_dim=32,
+            hidden_size=32,
+            tie_word_embeddings=False,
+        )
+        saved(transformers.PaliGemmaForConditionalGeneration(config), processor, folder, 0)
+
+    return build
 
 
 def internvl(**vision: Any) -> Callable[[Path], Any]:
@@ -244,7 +249,8 @@ ZOO = {
         16,
     ),
     "llava-next": Tiny("llava_next", llava_next, chatting, 3, 4, 32, True, 3 * 17, dead=1, sizes=SIZES),
-    "paligemma": Tiny("paligemma", paligemma, prefixed, 3, 4, 32, False, 16),
+    "paligemma": Tiny("paligemma", paligemma(), prefixed, 3, 4, 32, False, 16),
+    "paligemma2": Tiny("paligemma", paligemma("gemma2", sliding_window=12), prefixed, 3, 4, 32, False, 16),
     "internvl": Tiny("internvl", internvl(), chatting, 3, 4, 32, True, 3 * 17, sizes=SIZES),
     "internvl-qk-norm": Tiny(
         "internvl",
