@@ -15,6 +15,7 @@ from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outl
 from headprune_transformers.adapter import TransformersAdapter
 from headprune_transformers.families import FAMILIES
 from headprune_transformers.family import Family
+from headprune_transformers.processors import read_processor
 from headprune_transformers.sliced import PREFIX
 from headprune_transformers.slicing import classes
 
@@ -37,6 +38,7 @@ class TransformersBackend(Backend):
                 "device_map leaves part of the vision tower off the devices",
                 "use a larger device, or a smaller --dtype",
             )
+        _announce_dead(adapter.geometry)
         return adapter
 
     def outline(self, request: LoadRequest) -> Outline:
@@ -90,7 +92,16 @@ def _configuration(request: LoadRequest) -> tuple[Any, Family]:
     reason = family.refused(config)
     if reason is not None:
         raise ModelError(f"{request.name} is not supported: {reason}", "README lists the models that are")
+    # Of a tower that is not supported no weights are fetched either.
+    family.layout_of(config)
     return config, family
+
+
+def _announce_dead(geometry: Geometry) -> None:
+    if geometry.dead:
+        last, first = geometry.layers - 1, geometry.live
+        dead = f"layer {last} is dead, and is" if first == last else f"layers {first} to {last} are dead, and are"
+        notice(f"the connector reads no more than layer {first - 1}'s output: {dead} not scored")
 
 
 def _model_class(config: Any, family: Family) -> Any:
@@ -98,7 +109,9 @@ def _model_class(config: Any, family: Family) -> Any:
 
 
 def _processor(request: LoadRequest, family: Family) -> Any:
-    return _reading(request, "processor", family.processor.from_pretrained)
+    if family.processor is not None:
+        return _reading(request, "processor", family.processor.from_pretrained)
+    return _reading(request, "processor", read_processor, model_type=family.model_type)
 
 
 def _device(request: LoadRequest) -> torch.device:

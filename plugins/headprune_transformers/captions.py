@@ -16,9 +16,11 @@ def caption_ids(tokenizer: Any, caption: str, before: str, end: int, most: int) 
         before: the prompt that a decoder-only model goes on from, in the same text: what begins a caption there is a
             word in the middle of a line. Empty where the caption is a text of its own.
     """
-    prompt = before.rstrip()
+    prompt = before.rstrip(" ")
     given = len(_ids(tokenizer, prompt)) if prompt else 0
-    ids = _ids(tokenizer, f"{prompt} {caption}" if prompt and caption else prompt + caption)[given:]
+    # What begins a line has no blank before it.
+    blank = "" if not caption or not prompt or prompt.endswith("\n") else " "
+    ids = _ids(tokenizer, prompt + blank + caption)[given:]
     return ids[:most] if len(ids) >= most else [*ids, end]
 
 
@@ -38,5 +40,7 @@ def padded(captions: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
 
 def going_on(text: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
     """A decoder-only model's inputs, with the captions behind the prompt: [R, P] -> [R, P + S]."""
-    behind = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    ones = torch.ones_like(tokens)
+    # A token of type 1 reads only what stands before it, where a prompt's tokens, of type 0, read each other.
+    behind = {"input_ids": tokens, "attention_mask": ones, "token_type_ids": ones}
     return {name: torch.cat([part, behind[name]], dim=1) if name in behind else part for name, part in text.items()}

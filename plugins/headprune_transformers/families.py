@@ -7,6 +7,7 @@ from typing import Any
 from headprune import TowerLayout
 from headprune_transformers import flattened
 from headprune_transformers.crossing import BlipAdapter
+from headprune_transformers.chat_families import CHAT_FAMILIES
 from headprune_transformers.family import Family
 from headprune_transformers.flattened import FlattenedAdapter
 from headprune_transformers.git import GitAdapter
@@ -170,5 +171,6 @@ FAMILIES = {
             refused=_for_questions,
             cut=True,
         ),
+        *CHAT_FAMILIES,
     )
 }

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoProcessor
-
-from headprune import TowerLayout
+from headprune import ModelError, TowerLayout
 from headprune_transformers.sliced import Tower
 
 if TYPE_CHECKING:
@@ -33,10 +31,12 @@ class Family:
         reads: depths of Z that the connector reads, by the configuration, where that is not always the last.
         untold: parameters that a checkpoint of this configuration has beside those that the configuration makes.
         refused: why a model with this configuration is not supported; None where it is.
-        processor: what reads its processor, by `from_pretrained`.
+        processor: what reads its processor, by `from_pretrained`; None where transformers' own does.
         cut: whether the image processor decides how many tokens a picture has.
         unread: beginnings of the names of weights that nothing reads here, and that checkpoints may lack.
         unsliceable: why heads of a model with this configuration cannot be taken out; None where they can.
+        towers: layouts by the tower's model type, where a model may bring any tower: these are the ones that work.
+        inner: the attention's attribute that holds the width of all its head outputs, where it has one.
     """
 
     model_type: str
@@ -51,14 +51,31 @@ class Family:
     reads: Callable[[Any], tuple[int, ...]] = lambda config: (-1,)
     untold: Callable[[Any], int] = lambda config: 0
     refused: Callable[[Any], str | None] = lambda config: None
-    processor: Any = AutoProcessor
+    processor: Any = None
     cut: bool = False
     unread: tuple[str, ...] = ()
     unsliceable: Callable[[Any], str | None] = lambda config: None
+    towers: Mapping[str, TowerLayout] = field(default_factory=dict)
+    inner: str | None = None
 
     def layout_of(self, config: Any) -> TowerLayout:
-        """The tower of a model with this configuration."""
-        return replace(self.layout, reads=self.reads(config))
+        """The tower of a model with this configuration.
+
+        Raises:
+            ModelError: its tower is of a kind that is not supported.
+        """
+        return replace(self._tower_of(config), reads=self.reads(config))
+
+    def _tower_of(self, config: Any) -> TowerLayout:
+        if not self.towers:
+            return self.layout
+        kind = config.vision_config.model_type
+        if kind not in self.towers:
+            raise ModelError(
+                f"a {self.model_type} model with a tower of type {kind!r} is not supported",
+                f"its tower has to be of type {' or '.join(self.towers)}",
+            )
+        return self.towers[kind]
 
     @property
     def sliceable(self) -> Tower:
@@ -72,4 +89,5 @@ class Family:
             qkv=layout.qkv,
             output=layout.output,
             heads=layout.heads,
+            inner=self.inner,
         )

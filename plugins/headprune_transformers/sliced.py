@@ -38,6 +38,7 @@ class Tower:
         qkv: from the attention to the projections of q, k and v: one fused, or three.
         output: from the attention to its output projection.
         heads: the attention's attribute that holds its number of heads.
+        inner: the one that holds the width of all its head outputs, where it has one.
     """
 
     model_class: str
@@ -47,6 +48,7 @@ class Tower:
     qkv: tuple[str, ...]
     output: str
     heads: str
+    inner: str | None = None
 
 
 @cache
@@ -126,6 +128,8 @@ def _narrow(attention: nn.Module, tower: Tower, heads: Sequence[int], total: int
     bias = None if output.bias is None else output.bias.detach()
     setattr(attention, tower.output, _linear(kept, bias))
     setattr(attention, tower.heads, len(heads))
+    if tower.inner is not None:
+        setattr(attention, tower.inner, len(columns))
     kind: Any = type(attention)
     attention.__class__ = _narrow_class(kind)
 

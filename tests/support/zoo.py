@@ -86,7 +86,7 @@ def generated(
 
 
 def _zoo() -> dict[str, Tiny]:
-    from tests.support import tiny, zoo_crossing
+    from tests.support import tiny, zoo_chat, zoo_crossing
 
     def build(name: str) -> Callable[[Path], Any]:
         return lambda folder: tiny.build(name, folder)
@@ -96,6 +96,7 @@ def _zoo() -> dict[str, Tiny]:
         "blip2-opt": Tiny("blip-2", build("blip2-opt"), querying, 3, 4, 32, True, 17),
         "instructblip": Tiny("instructblip", build("instructblip"), querying, 3, 4, 32, True, 17),
         **zoo_crossing.ZOO,
+        **zoo_chat.ZOO,
     }
 
 
