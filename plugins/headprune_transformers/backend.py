@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoProcessor, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
 from headprune_transformers.adapter import TransformersAdapter
 from headprune_transformers.families import FAMILIES
 from headprune_transformers.family import Family
+from headprune_transformers.processors import read_processor
 from headprune_transformers.sliced import PREFIX
 from headprune_transformers.slicing import classes
 
@@ -29,7 +30,7 @@ class TransformersBackend(Backend):
         config, family = _configuration(request)
         device = _device(request)
         model = _model(request, config, family, device)
-        processor = _reading(request, "processor", AutoProcessor.from_pretrained)
+        processor = _reading(request, "processor", read_processor, model_type=family.model_type)
         ref = ModelRef("transformers", request.name, getattr(config, "_commit_hash", None))
         adapter = family.adapter(model, processor, family, ref)
         if any(site.output.weight.is_meta for site in adapter.sites):
@@ -110,7 +111,9 @@ def _dtype(request: LoadRequest, config: Any, device: torch.device) -> torch.dty
         if request.dtype not in _DTYPES:
             raise ModelError(f"no dtype {request.dtype!r}", f"use auto, {', '.join(_DTYPES)}")
         return _DTYPES[request.dtype]
-    stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+    # Some say it of their parts alone.
+    known = (config.dtype, config.get_text_config().dtype)
+    stored = next((dtype for dtype in known if isinstance(dtype, torch.dtype)), torch.float32)
     if device.type == "cpu" and stored != torch.float32:
         kept = str(stored).removeprefix("torch.")
         notice(f"loading in float32: the checkpoint's {kept} is slow on a CPU (--dtype decides)")
