@@ -55,18 +55,21 @@ class TransformersAdapter(Adapter):
         return attention_weights(self.sites, layers, lambda: self.encode(pixels, form), len(pixels))
 
     def save(self, folder: Path) -> None:
-        self.model.save_pretrained(folder)  # type: ignore[operator]
+        is_sliced = hasattr(self.config, "headprune")
+        # transformers converts the names of its own classes' weights only: those of a sliced one stay as they are.
+        self.model.save_pretrained(folder, save_original_format=not is_sliced)  # type: ignore[operator]
         self.processor.save_pretrained(folder)
-        if hasattr(self.config, "headprune"):
+        if is_sliced:
             save_code(self.family, folder)
 
     def loading(self) -> str:
         code = ", trust_remote_code=True" if hasattr(self.config, "headprune") else ""
         auto = self.family.auto_class
+        needs = "  # needs torchvision, for videos" if hasattr(self.processor, "videos") else ""
         return (
             f"from transformers import {auto}, AutoProcessor\n\n"
             f"model = {auto}.from_pretrained(FOLDER{code})\n"
-            f"processor = AutoProcessor.from_pretrained(FOLDER{code})"
+            f"processor = AutoProcessor.from_pretrained(FOLDER{code}){needs}"
         )
 
     def without_heads(self, kept: Sequence[Sequence[int]]) -> TransformersAdapter:

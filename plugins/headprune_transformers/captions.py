@@ -38,5 +38,6 @@ def padded(captions: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
 
 def going_on(text: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
     """A decoder-only model's inputs, with the captions behind the prompt: [R, P] -> [R, P + S]."""
-    behind = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
+    words = torch.zeros_like(tokens)
+    behind = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "mm_token_type_ids": words}
     return {name: torch.cat([part, behind[name]], dim=1) if name in behind else part for name, part in text.items()}

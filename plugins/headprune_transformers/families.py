@@ -6,6 +6,7 @@ from typing import Any
 
 from headprune import TowerLayout
 from headprune_transformers.family import Family
+from headprune_transformers.packed import PackedAdapter, deepstack, patches
 from headprune_transformers.querying import QueryingAdapter
 
 _EVA_TOWER = TowerLayout(
@@ -16,6 +17,16 @@ _EVA_TOWER = TowerLayout(
     output="projection",
     heads="num_heads",
     cls=True,
+)
+
+_PACKED_TOWER = TowerLayout(
+    tower="model.visual",
+    layers="blocks",
+    attention="attn",
+    qkv=("qkv",),
+    output="proj",
+    heads="num_heads",
+    cls=False,
 )
 
 
@@ -36,6 +47,21 @@ def _head_of_t5(config: Any) -> int:
     text = config.text_config
     apart = text.model_type == "t5" and not text.scale_decoder_outputs
     return int(text.vocab_size * text.d_model) if apart else 0
+
+
+def _qwen(model_type: str, model_class: str, **others: Any) -> Family:
+    return Family(
+        model_type,
+        model_class,
+        "AutoModelForImageTextToText",
+        PackedAdapter,
+        _PACKED_TOWER,
+        "vision_config.num_heads",
+        "patch_embed",
+        patches,
+        prompt="Describe the image.",
+        **others,
+    )
 
 
 FAMILIES = {
@@ -65,5 +91,8 @@ FAMILIES = {
             prompt="A short image description.",
             untold=_head_of_t5,
         ),
+        _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),
+        _qwen("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),
+        _qwen("qwen3_vl", "Qwen3VLForConditionalGeneration", reads=deepstack),
     )
 }
