@@ -61,7 +61,8 @@ def showing(sites: tuple[Site, ...], layout: TowerLayout, states: Tensor) -> Ite
         states: [R, T, n*d], or as else the tower lays out its rows.
     """
     reads = layout.depths(len(sites))
-    parts = dict(zip(reads, states.chunk(len(reads), dim=-1), strict=True))
+    # In one piece each, as a layer answers: connectors may view them in another shape.
+    parts = dict(zip(reads, (part.contiguous() for part in states.chunk(len(reads), dim=-1)), strict=True))
     with ExitStack() as stack:
         for site in sites:
             # Where nothing is read, anything may stand that has the right shape.

@@ -131,7 +131,9 @@ def _dtype(request: LoadRequest, config: Any, device: torch.device) -> torch.dty
         if request.dtype not in _DTYPES:
             raise ModelError(f"no dtype {request.dtype!r}", f"use auto, {', '.join(_DTYPES)}")
         return _DTYPES[request.dtype]
-    stored = config.dtype if isinstance(config.dtype, torch.dtype) else torch.float32
+    # Some say it of their parts alone.
+    known = (config.dtype, config.get_text_config().dtype)
+    stored = next((dtype for dtype in known if isinstance(dtype, torch.dtype)), torch.float32)
     if device.type == "cpu" and stored != torch.float32:
         kept = str(stored).removeprefix("torch.")
         notice(f"loading in float32: the checkpoint's {kept} is slow on a CPU (--dtype decides)")

@@ -41,6 +41,12 @@ def padded(captions: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
 def going_on(text: dict[str, Tensor], tokens: Tensor) -> dict[str, Tensor]:
     """A decoder-only model's inputs, with the captions behind the prompt: [R, P] -> [R, P + S]."""
     ones = torch.ones_like(tokens)
-    # A token of type 1 reads only what stands before it, where a prompt's tokens, of type 0, read each other.
-    behind = {"input_ids": tokens, "attention_mask": ones, "token_type_ids": ones}
+    behind = {
+        "input_ids": tokens,
+        "attention_mask": ones,
+        # A token of type 1 reads only what stands before it, where a prompt's tokens, of type 0, read each other.
+        "token_type_ids": ones,
+        # Words, where 1 is a picture.
+        "mm_token_type_ids": torch.zeros_like(tokens),
+    }
     return {name: torch.cat([part, behind[name]], dim=1) if name in behind else part for name, part in text.items()}

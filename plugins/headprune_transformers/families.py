@@ -12,6 +12,7 @@ from headprune_transformers.family import Family
 from headprune_transformers.flattened import FlattenedAdapter
 from headprune_transformers.git import GitAdapter
 from headprune_transformers.paired import Pair, PairedAdapter
+from headprune_transformers.packed import PackedAdapter, deepstack, patches
 from headprune_transformers.querying import QueryingAdapter
 
 _EVA_TOWER = TowerLayout(
@@ -54,6 +55,15 @@ _PIX2STRUCT_TOWER = TowerLayout(
 )
 # Encoders of the tower above, with the number of tokens that stand before a picture's patches.
 _VITS = {"vit": 1, "deit": 2}
+_PACKED_TOWER = TowerLayout(
+    tower="model.visual",
+    layers="blocks",
+    attention="attn",
+    qkv=("qkv",),
+    output="proj",
+    heads="num_heads",
+    cls=False,
+)
 
 
 def _patches(vision: Any) -> int:
@@ -95,6 +105,21 @@ def _head_of_t5(config: Any) -> int:
     text = config.text_config
     apart = text.model_type == "t5" and not text.scale_decoder_outputs
     return int(text.vocab_size * text.d_model) if apart else 0
+
+
+def _qwen(model_type: str, model_class: str, **others: Any) -> Family:
+    return Family(
+        model_type,
+        model_class,
+        "AutoModelForImageTextToText",
+        PackedAdapter,
+        _PACKED_TOWER,
+        "vision_config.num_heads",
+        "patch_embed",
+        patches,
+        prompt="Describe the image.",
+        **others,
+    )
 
 
 FAMILIES = {
@@ -172,5 +197,8 @@ FAMILIES = {
             cut=True,
         ),
         *CHAT_FAMILIES,
+        _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),
+        _qwen("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),
+        _qwen("qwen3_vl", "Qwen3VLForConditionalGeneration", reads=deepstack),
     )
 }

@@ -151,25 +151,19 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 @cache
 def _narrow_class(attention: Any) -> Any:
-    """The attention class for any number of heads.
-
-    BLIP's, BLIP-2's and InstructBLIP's take the width of a head to be `embed_dim // num_heads` whenever they run. Once
-    a head is gone that is wrong, and goes unnoticed where the division happens to come out the same.
-    """
-    deriving = {
-        "BlipAttention": _KnowsHeadWidthByHand,
-        "Blip2Attention": _KnowsHeadWidth,
-        "InstructBlipAttention": _KnowsHeadWidth,
-    }
-    knowing = deriving.get(attention.__name__)
-    # A class made here has a name of its own, and stays.
-    return (
-        attention if knowing is None else type(f"Narrow{attention.__name__}", (knowing, attention), {"of": attention})
-    )
+    """The attention class for any number of heads."""
+    mixin = _NARROW.get(attention.__name__)
+    if mixin is None:
+        return attention
+    return type(f"Narrow{attention.__name__}", (mixin, attention), {"of": attention})
 
 
 class _KnowsHeadWidth:
-    """The forward of BLIP-2's and InstructBLIP's attention (`of`), with the width of a head as it was built."""
+    """The forward of BLIP-2's and InstructBLIP's attention (`of`), with the width of a head as it was built.
+
+    Theirs takes it to be `embed_dim // num_heads` whenever it runs. Once a head is gone that is wrong, and goes
+    unnoticed where the division happens to come out the same.
+    """
 
     of: type
 
@@ -199,3 +193,21 @@ class _KnowsHeadWidthByHand:
         weights = (query @ key.transpose(-1, -2) * self.scale).softmax(dim=-1)
         heads = (self.dropout(weights) @ value).transpose(1, 2)
         return self.projection(heads.reshape(batch, tokens, self.num_heads * self.head_dim)), weights
+class _BearsNoHeads:
+    """Qwen's attention splits what it projects into as many parts as there are heads: where none is left, it answers
+    with the output projection of nothing, its bias."""
+
+    def forward(self: Any, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not self.num_heads:
+            return self.proj(hidden_states.new_zeros(len(hidden_states), 0))  # type: ignore[no-any-return]
+        return super().forward(hidden_states, *args, **kwargs)  # type: ignore[misc,no-any-return]
+
+
+_NARROW = {
+    "BlipAttention": _KnowsHeadWidthByHand,
+    "Blip2Attention": _KnowsHeadWidth,
+    "InstructBlipAttention": _KnowsHeadWidth,
+    "VisionAttention": _BearsNoHeads,
+    "Qwen2_5_VLVisionAttention": _BearsNoHeads,
+    "Qwen3VLVisionAttention": _BearsNoHeads,
+}

@@ -86,7 +86,7 @@ def generated(
 
 
 def _zoo() -> dict[str, Tiny]:
-    from tests.support import tiny, zoo_chat, zoo_crossing
+    from tests.support import tiny, zoo_chat, zoo_crossing, zoo_packed
 
     def build(name: str) -> Callable[[Path], Any]:
         return lambda folder: tiny.build(name, folder)
@@ -97,6 +97,7 @@ def _zoo() -> dict[str, Tiny]:
         "instructblip": Tiny("instructblip", build("instructblip"), querying, 3, 4, 32, True, 17),
         **zoo_crossing.ZOO,
         **zoo_chat.ZOO,
+        **zoo_packed.ZOO,
     }
 
 
