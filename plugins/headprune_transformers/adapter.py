@@ -41,11 +41,12 @@ class TransformersAdapter(Adapter):
         return self.family.tokens(self.config)
 
     @property
-    def vocabulary(self) -> int:
-        return int(self.config.get_text_config().vocab_size)
+    def image_processor(self) -> Any:
+        """The part of the processor that is given pictures."""
+        return self.processor.image_processor
 
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
-        pixels: Tensor = self.processor.image_processor(images=list(pictures), return_tensors="pt")["pixel_values"]
+        pixels: Tensor = self.image_processor(images=list(pictures), return_tensors="pt")["pixel_values"]
         return pixels.to(self.device, self.dtype)
 
     def encode(self, pixels: Tensor, form: Form = None) -> None:
@@ -58,15 +59,15 @@ class TransformersAdapter(Adapter):
         self.model.save_pretrained(folder)  # type: ignore[operator]
         self.processor.save_pretrained(folder)
         if hasattr(self.config, "headprune"):
-            save_code(self.family, folder)
+            save_code(self.model, self.family, folder)
 
     def loading(self) -> str:
         code = ", trust_remote_code=True" if hasattr(self.config, "headprune") else ""
-        auto = self.family.auto_class
+        auto, processor = self.family.auto_class, self.family.processor
         return (
-            f"from transformers import {auto}, AutoProcessor\n\n"
+            f"from transformers import {auto}, {processor}\n\n"
             f"model = {auto}.from_pretrained(FOLDER{code})\n"
-            f"processor = AutoProcessor.from_pretrained(FOLDER{code})"
+            f"processor = {processor}.from_pretrained(FOLDER{code})"
         )
 
     def without_heads(self, kept: Sequence[Sequence[int]]) -> TransformersAdapter:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoProcessor, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
 
 from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
 from headprune_transformers.adapter import TransformersAdapter
@@ -29,7 +29,7 @@ class TransformersBackend(Backend):
         config, family = _configuration(request)
         device = _device(request)
         model = _model(request, config, family, device)
-        processor = _reading(request, "processor", AutoProcessor.from_pretrained)
+        processor = _reading(request, "processor", getattr(transformers, family.processor).from_pretrained)
         ref = ModelRef("transformers", request.name, getattr(config, "_commit_hash", None))
         adapter = family.adapter(model, processor, family, ref)
         if any(site.output.weight.is_meta for site in adapter.sites):
@@ -85,12 +85,14 @@ def _configuration(request: LoadRequest) -> tuple[Any, Family]:
             f"the transformers plugin supports {', '.join(FAMILIES)}; CONTRIBUTING.md says how to add a family",
         )
     # A sliced model is loaded by our own classes: the code in its folder is for those who lack them, and is not run.
-    reader = classes(family)[0] if model_type.startswith(PREFIX) else AutoConfig
+    name = family.class_among(written.get("architectures") or ())
+    reader = classes(family, name)[0] if model_type.startswith(PREFIX) else AutoConfig
     return _reading(request, "configuration", reader.from_pretrained), family
 
 
 def _model_class(config: Any, family: Family) -> Any:
-    return classes(family)[1] if config.model_type.startswith(PREFIX) else getattr(transformers, family.model_class)
+    name = family.class_among(config.architectures or ())
+    return classes(family, name)[1] if config.model_type.startswith(PREFIX) else getattr(transformers, name)
 
 
 def _device(request: LoadRequest) -> torch.device:
@@ -120,10 +122,11 @@ def _dtype(request: LoadRequest, config: Any, device: torch.device) -> torch.dty
 
 def _model(request: LoadRequest, config: Any, family: Family, device: torch.device) -> Any:
     placement = {"device_map": request.device_map} if request.device_map else {}
+    model_class = _model_class(config, family)
     model, info = _reading(
         request,
         "model",
-        _model_class(config, family).from_pretrained,
+        model_class.from_pretrained,
         dtype=_dtype(request, config, device),
         use_safetensors=True,
         output_loading_info=True,
@@ -132,9 +135,11 @@ def _model(request: LoadRequest, config: Any, family: Family, device: torch.devi
     # transformers only warns of these and goes on with random weights.
     for trouble in ("missing_keys", "mismatched_keys"):
         if info.get(trouble):
+            saved_as = ", ".join(config.architectures or ())
+            other = saved_as and model_class.__name__ not in config.architectures
             raise ModelError(
                 f"{request.name} lacks weights: {trouble} {sorted(map(str, info[trouble]))[:3]}",
-                "the checkpoint is not whole",
+                f"it is a {saved_as}; this takes a {model_class.__name__}" if other else "the checkpoint is not whole",
             )
     model.eval()
     return model if placement else model.to(device)

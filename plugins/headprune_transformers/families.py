@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from headprune import TowerLayout
+from headprune_transformers.choosing import ClassifierAdapter, SigmoidAdapter, ZeroShotAdapter
 from headprune_transformers.family import Family
 from headprune_transformers.querying import QueryingAdapter
 
@@ -19,9 +21,30 @@ _EVA_TOWER = TowerLayout(
 )
 
 
+_CLIP_TOWER = TowerLayout(
+    tower="vision_model",
+    layers="encoder.layers",
+    attention="self_attn",
+    qkv=("q_proj", "k_proj", "v_proj"),
+    output="out_proj",
+    heads="num_heads",
+    cls=True,
+)
+_VIT_TOWER = TowerLayout(
+    tower="vit",
+    layers="layers",
+    attention="attention",
+    qkv=("q_proj", "k_proj", "v_proj"),
+    output="o_proj",
+    heads="num_attention_heads",
+    cls=True,
+)
+
+
 def _patches(vision: Any) -> int:
-    """Patches of a picture of the configured size."""
-    return int((vision.image_size // vision.patch_size) ** 2)
+    """Patches of a picture of the configured size, which is a number or two."""
+    pairs = [size if isinstance(size, list | tuple) else (size, size) for size in (vision.image_size, vision.patch_size)]
+    return int((pairs[0][0] // pairs[1][0]) * (pairs[0][1] // pairs[1][1]))
 
 
 def _patches_and_cls(config: Any) -> int:
@@ -64,6 +87,72 @@ FAMILIES = {
             _patches_and_cls,
             prompt="A short image description.",
             untold=_head_of_t5,
+        ),
+        Family(
+            "clip",
+            "CLIPModel",
+            "AutoModelForZeroShotImageClassification",
+            ZeroShotAdapter,
+            _CLIP_TOWER,
+            "vision_config.num_attention_heads",
+            "embeddings",
+            _patches_and_cls,
+        ),
+        Family(
+            "siglip",
+            "SiglipModel",
+            "AutoModelForZeroShotImageClassification",
+            SigmoidAdapter,
+            replace(_CLIP_TOWER, cls=False),
+            "vision_config.num_attention_heads",
+            "embeddings",
+            lambda config: _patches(config.vision_config),
+        ),
+        Family(
+            "vit",
+            "ViTForImageClassification",
+            "AutoModelForImageClassification",
+            ClassifierAdapter,
+            _VIT_TOWER,
+            "num_attention_heads",
+            "embeddings",
+            lambda config: _patches(config) + 1,
+            processor="AutoImageProcessor",
+        ),
+        # Behind the CLS token stands one that a teacher was imitated with; it has a classifier of its own, or none.
+        Family(
+            "deit",
+            "DeiTForImageClassification",
+            "AutoModelForImageClassification",
+            ClassifierAdapter,
+            replace(_VIT_TOWER, tower="deit"),
+            "num_attention_heads",
+            "embeddings",
+            lambda config: _patches(config) + 2,
+            processor="AutoImageProcessor",
+            others=("DeiTForImageClassificationWithTeacher",),
+        ),
+        Family(
+            "dinov2",
+            "Dinov2ForImageClassification",
+            "AutoModelForImageClassification",
+            ClassifierAdapter,
+            replace(_VIT_TOWER, tower="dinov2", layers="encoder.layer"),
+            "num_attention_heads",
+            "embeddings",
+            lambda config: _patches(config) + 1,
+            processor="AutoImageProcessor",
+        ),
+        Family(
+            "dinov2_with_registers",
+            "Dinov2WithRegistersForImageClassification",
+            "AutoModelForImageClassification",
+            ClassifierAdapter,
+            replace(_VIT_TOWER, tower="dinov2_with_registers", layers="encoder.layer"),
+            "num_attention_heads",
+            "embeddings",
+            lambda config: _patches(config) + 1 + config.num_register_tokens,
+            processor="AutoImageProcessor",
         ),
     )
 }

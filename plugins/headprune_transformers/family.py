@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from headprune import TowerLayout
-from headprune_transformers.sliced import Tower
+from headprune_transformers.sliced import SLICED, Tower
 
 if TYPE_CHECKING:
     from headprune_transformers.adapter import TransformersAdapter
@@ -30,6 +30,8 @@ class Family:
         reads: depths of Z that the connector reads, by the configuration, where that is not always the last.
         untold: parameters that a checkpoint of this configuration has beside those that the configuration makes.
         unsliceable: why heads of a model with this configuration cannot be taken out; None where they can.
+        processor: the one of `transformers`' Auto classes that finds its processor.
+        others: further classes with the same tower, of which a configuration may name one.
     """
 
     model_type: str
@@ -44,17 +46,23 @@ class Family:
     reads: Callable[[Any], tuple[int, ...]] = lambda config: (-1,)
     untold: Callable[[Any], int] = lambda config: 0
     unsliceable: Callable[[Any], str | None] = lambda config: None
+    processor: str = "AutoProcessor"
+    others: tuple[str, ...] = ()
 
     def layout_of(self, config: Any) -> TowerLayout:
         """The tower of a model with this configuration."""
         return replace(self.layout, reads=self.reads(config))
 
-    @property
-    def sliceable(self) -> Tower:
-        """The same for the code that stands in a sliced model's folder, which has no headprune."""
+    def class_among(self, names: Iterable[str]) -> str:
+        """Which class in `transformers` loads a model whose configuration names these (`architectures`)."""
+        whole = [name.removeprefix(SLICED) for name in names]
+        return next((name for name in whole if name in self.others), self.model_class)
+
+    def sliceable(self, model_class: str) -> Tower:
+        """The tower for the code that stands in the folder of a sliced `model_class`, which has no headprune."""
         layout = self.layout
         return Tower(
-            model_class=self.model_class,
+            model_class=model_class,
             heads_field=self.heads_field,
             layers=f"{layout.tower}.{layout.layers}",
             attention=layout.attention,

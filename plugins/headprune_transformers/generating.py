@@ -29,6 +29,14 @@ class GeneratingAdapter(TransformersAdapter):
         """What the model is given beside the picture: input ids [1, S] and what belongs to them; empty for nothing."""
 
     @property
+    def vocabulary(self) -> int:
+        """V, tokens that the language model chooses from."""
+        return int(self.config.get_text_config().vocab_size)
+
+    def distributions(self, generation: Generation) -> tuple[int, int]:
+        return generation.max_new_tokens, self.vocabulary
+
+    @property
     def tokenizer(self) -> Any:
         """The processor's tokenizer."""
         return self.processor.tokenizer

@@ -24,6 +24,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 PREFIX = "headprune-"
 """Stands before the model type of a sliced model's family."""
+SLICED = "Sliced"
+"""Stands before the name of a sliced model's class."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def sliced_classes(tower: Tower) -> tuple[Any, Any]:
             super().__init__(config, *args, **kwargs)
             keep_heads(self, tower, config.headprune["kept"])
 
-    SlicedConfig.__name__ = SlicedConfig.__qualname__ = f"Sliced{base_config.__name__}"
-    SlicedModel.__name__ = SlicedModel.__qualname__ = f"Sliced{base.__name__}"
+    SlicedConfig.__name__ = SlicedConfig.__qualname__ = f"{SLICED}{base_config.__name__}"
+    SlicedModel.__name__ = SlicedModel.__qualname__ = f"{SLICED}{base.__name__}"
     return SlicedConfig, SlicedModel
 
 

@@ -86,7 +86,7 @@ def generated(
 
 
 def _zoo() -> dict[str, Tiny]:
-    from tests.support import tiny
+    from tests.support import tiny, zoo_choosing
 
     def build(name: str) -> Callable[[Path], Any]:
         return lambda folder: tiny.build(name, folder)
@@ -95,6 +95,7 @@ def _zoo() -> dict[str, Tiny]:
         "blip2-t5": Tiny("blip-2", build("blip2-t5"), querying, 3, 4, 32, True, 17),
         "blip2-opt": Tiny("blip-2", build("blip2-opt"), querying, 3, 4, 32, True, 17),
         "instructblip": Tiny("instructblip", build("instructblip"), querying, 3, 4, 32, True, 17),
+        **zoo_choosing.ZOO,
     }
 
 
