@@ -16,14 +16,18 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"labels {path} cannot be read: {error.strerror}", "name a text file, a label a line") from error
+        raise DataError(
+            f"labels {path} cannot be read: {error.strerror}", "name a text file, a label a line"
+        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"labels {path} are not UTF-8", "save the file as UTF-8") from error
     found: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
         label = line.strip()
         if label in found:
-            raise DataError(f"{path} line {number}: {label!r} stands on line {found[label]} already", "keep one of them")
+            raise DataError(
+                f"{path} line {number}: {label!r} stands on line {found[label]} already", "keep one of them"
+            )
         if label:
             found[label] = number
     if not found:

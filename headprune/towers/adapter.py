@@ -210,9 +210,7 @@ class Adapter(ABC):
         """
 
     @torch.no_grad()
-    def probability(
-        self, states: Tensor, captions: Sequence[str], generation: Generation, form: Form = None
-    ) -> Tensor:
+    def probability(self, states: Tensor, captions: Sequence[str], generation: Generation, form: Form = None) -> Tensor:
         """[R], how probable D(Z) finds given captions as a whole. Arguments as for `likelihood`."""
         return self.likelihood(states, captions, generation, form).chosen.sum(dim=-1).exp()
 

@@ -68,7 +68,9 @@ def _sorted_into_folders(ref: str, folder: Path) -> Dataset:
     samples = [_sample(folder, name, (label,), name) for name, label in label_of.items() if label]
     if not samples:
         raise DataError(f"{ref} has no folders with pictures", "put each picture into a folder called what it shows")
-    left_out = [LeftOut(name, "it lies in no folder that would be its label") for name, label in label_of.items() if not label]
+    left_out = [
+        LeftOut(name, "it lies in no folder that would be its label") for name, label in label_of.items() if not label
+    ]
     return Dataset(ref, tuple(samples), tuple(left_out), tuple(sorted({*label_of.values()} - {""})))
 
 

@@ -106,7 +106,7 @@ class ZeroShotAdapter(ChoosingAdapter):
 
     def logits(self, states: Tensor, generation: Generation, form: Form) -> Tensor:
         labels = self.choices(generation)
-        said = BaseModelOutputWithPooling(pooler_output=self._texts(labels, generation.prompt))  # type: ignore[arg-type]
+        said = BaseModelOutputWithPooling(pooler_output=self._texts(labels, generation.prompt))
         unread = torch.zeros(len(labels), 1, dtype=torch.long, device=self.device)
         with self._showing(states, form), answering(self.model.get_submodule("text_model"), said):
             return self.model(input_ids=unread, pixel_values=states).logits_per_image  # type: ignore[no-any-return]

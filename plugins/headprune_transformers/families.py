@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,8 +44,13 @@ _VIT_TOWER = TowerLayout(
 
 def _patches(vision: Any) -> int:
     """Patches of a picture of the configured size, which is a number or two."""
-    pairs = [size if isinstance(size, list | tuple) else (size, size) for size in (vision.image_size, vision.patch_size)]
-    return int((pairs[0][0] // pairs[1][0]) * (pairs[0][1] // pairs[1][1]))
+    (height, width), (down, across) = map(_pair, (vision.image_size, vision.patch_size))
+    return (height // down) * (width // across)
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    down, across = (size, size) if isinstance(size, int) else size
+    return down, across
 
 
 def _patches_and_cls(config: Any) -> int:

@@ -34,10 +34,10 @@ CLASSIFIER = {**tiny.VISION, "num_labels": len(CLASSES), "id2label": dict(enumer
 SIZE = {"height": 32, "width": 32}
 
 
-def _tokenizer() -> Any:
+def _tokenizer(tokens: int) -> Any:
     made = tiny.tokenizer()
     made.model_input_names = ["input_ids", "attention_mask"]
-    made.model_max_length = 16
+    made.model_max_length = tokens
     return made
 
 
@@ -56,7 +56,7 @@ def _louder(model: Any) -> None:
                 parameter.fill_(3.0)
             elif "classifier" in name or "visual_projection" in name:
                 parameter.mul_(3 if parameter.dim() > 1 else 0)
-            elif "patch_embeddings.projection" in name:
+            elif "patch_embedding" in name:
                 parameter.mul_(2)
         if model.main_input_name == "pixel_values":
             noise = torch.rand(32, 3, 32, 32, generator=torch.Generator().manual_seed(5)) * 2 - 1
@@ -73,17 +73,17 @@ def clip(folder: Path) -> None:
         text_config={**TEXT, "projection_dim": 24}, vision_config=VISION, projection_dim=24
     )
     pictures = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SIZE)
-    _saved(folder, transformers.CLIPModel(config), transformers.CLIPProcessor(pictures, _tokenizer()))
+    _saved(folder, transformers.CLIPModel(config), transformers.CLIPProcessor(pictures, _tokenizer(16)), seed=4)
 
 
 def siglip(folder: Path) -> None:
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-    config = transformers.SiglipConfig(
-        text_config={**TEXT, "projection_size": 32}, vision_config={**VISION, "vision_use_head": True}
-    )
+    # As many tokens as transformers' own pipeline pads SigLIP's texts to.
+    text = {**TEXT, "projection_size": 32, "max_position_embeddings": 64}
+    config = transformers.SiglipConfig(text_config=text, vision_config={**VISION, "vision_use_head": True})
     pictures = SiglipImageProcessorPil(size=SIZE)
-    _saved(folder, transformers.SiglipModel(config), transformers.SiglipProcessor(pictures, _tokenizer()))
+    _saved(folder, transformers.SiglipModel(config), transformers.SiglipProcessor(pictures, _tokenizer(64)), seed=1)
 
 
 def classifier(model_class: str, config_class: str, **more: Any) -> Callable[[Path], None]:
