@@ -29,7 +29,7 @@ class TransformersBackend(Backend):
         config, family = _configuration(request)
         device = _device(request)
         model = _model(request, config, family, device)
-        processor = _reading(request, "processor", getattr(transformers, family.processor).from_pretrained)
+        processor = _processor(request, family)
         ref = ModelRef("transformers", request.name, getattr(config, "_commit_hash", None))
         adapter = family.adapter(model, processor, family, ref)
         if any(site.output.weight.is_meta for site in adapter.sites):
@@ -47,7 +47,7 @@ class TransformersBackend(Backend):
         geometry: Geometry = measure(find_sites(model, layout), layout)
         return Outline(
             geometry=geometry,
-            tokens=family.tokens(config),
+            tokens=family.tokens_with(config, _processor(request, family)) if family.cropped else family.tokens(config),
             parameters=sum(parameter.numel() for parameter in model.parameters()) + family.untold(config),
             tower_parameters=sum(p.numel() for p in model.get_submodule(layout.tower).parameters()),
             bytes_per_parameter=_dtype(request, config, _device(request)).itemsize,
@@ -59,6 +59,10 @@ def _reading(request: LoadRequest, what: str, read: Any, **options: Any) -> Any:
     """Call a `from_pretrained`; what it raises becomes one line."""
     with _worded(request, what):
         return read(request.name, revision=request.revision, trust_remote_code=False, **options)
+
+
+def _processor(request: LoadRequest, family: Family) -> Any:
+    return _reading(request, "processor", getattr(transformers, family.processor).from_pretrained)
 
 
 @contextmanager

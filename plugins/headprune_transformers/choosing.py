@@ -72,6 +72,10 @@ class ClassifierAdapter(ChoosingAdapter):
         return self.processor
 
     @property
+    def tokens(self) -> int:
+        return self.family.tokens_with(self.config, self.processor)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         names: dict[int, str] = self.config.id2label
         return tuple(names[place] for place in sorted(names))

@@ -138,6 +138,7 @@ FAMILIES = {
             processor="AutoImageProcessor",
             others=("DeiTForImageClassificationWithTeacher",),
         ),
+        # Its positions are stretched over any picture: published ones are for larger pictures than the processor makes.
         Family(
             "dinov2",
             "Dinov2ForImageClassification",
@@ -148,6 +149,7 @@ FAMILIES = {
             "embeddings",
             lambda config: _patches(config) + 1,
             processor="AutoImageProcessor",
+            cropped=True,
         ),
         Family(
             "dinov2_with_registers",
@@ -159,6 +161,7 @@ FAMILIES = {
             "embeddings",
             lambda config: _patches(config) + 1 + config.num_register_tokens,
             processor="AutoImageProcessor",
+            cropped=True,
         ),
     )
 }

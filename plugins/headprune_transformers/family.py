@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class Family:
         unsliceable: why heads of a model with this configuration cannot be taken out; None where they can.
         processor: the one of `transformers`' Auto classes that finds its processor.
         others: further classes with the same tower, of which a configuration may name one.
+        cropped: whether pictures are as large as its processor makes them, whatever size the configuration names.
     """
 
     model_type: str
@@ -48,10 +50,20 @@ class Family:
     unsliceable: Callable[[Any], str | None] = lambda config: None
     processor: str = "AutoProcessor"
     others: tuple[str, ...] = ()
+    cropped: bool = False
 
     def layout_of(self, config: Any) -> TowerLayout:
         """The tower of a model with this configuration."""
         return replace(self.layout, reads=self.reads(config))
+
+    def tokens_with(self, config: Any, image_processor: Any) -> int:
+        """T, tokens of one picture that this processor made."""
+        if not self.cropped:
+            return self.tokens(config)
+        made = image_processor.crop_size if image_processor.do_center_crop else image_processor.size
+        seen = copy(config)
+        seen.image_size = (made["height"], made["width"])
+        return self.tokens(seen)
 
     def class_among(self, names: Iterable[str]) -> str:
         """Which class in `transformers` loads a model whose configuration names these (`architectures`)."""

@@ -90,7 +90,7 @@ def classifier(model_class: str, config_class: str, **more: Any) -> Callable[[Pa
     def build(folder: Path) -> None:
         from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-        config = getattr(transformers, config_class)(**CLASSIFIER, **more)
+        config = getattr(transformers, config_class)(**{**CLASSIFIER, **more})
         _saved(folder, getattr(transformers, model_class)(config), ViTImageProcessorPil(size=SIZE))
 
     return build
@@ -127,7 +127,7 @@ ZOO = {
     "vit": _classifier("vit", classifier("ViTForImageClassification", "ViTConfig"), 17),
     "deit": _classifier("deit", classifier(DEIT, "DeiTConfig"), 18),
     "deit-teacher": _classifier("deit", classifier(f"{DEIT}WithTeacher", "DeiTConfig"), 18),
-    "dinov2": _classifier("dinov2", classifier("Dinov2ForImageClassification", "Dinov2Config"), 17),
+    "dinov2": _classifier("dinov2", classifier("Dinov2ForImageClassification", "Dinov2Config", image_size=48), 17),
     "dinov2-registers": _classifier(
         "dinov2_with_registers",
         classifier("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", num_register_tokens=3),

@@ -234,7 +234,7 @@ def test_labels_are_read_from_a_file(folder: Path) -> None:
             _jsonl(folder, {"file_name": "a.png", "caption": "red"})
         dataset = ImageFolder.configured({"labels": str(folder / "labels.txt")}).open(str(folder))
         assert dataset.labels == ("red", "green")
-        assert [sample.captions for sample in dataset.samples][0] == (("red",) if described else ())
+        assert dataset.samples[0].captions == (("red",) if described else ())
     assert _open(folder).labels == ()
 
 
