@@ -70,15 +70,15 @@ def perform_captions(
     with applied(adapter, s) if s is not None else nullcontext():
         if head is None:
             (at,) = parse_layers(str(-1 if layer is None else layer), geometry.live)
-            if adapter.chooses:
-                states = states_of_layer(adapter, samples, at, batch)
-                return [Told(*said) for said in labels_with_probability(adapter, samples, states, generation)]
-            return [Told(row[0]) for row in captions_by_layer(adapter, samples, [at], generation, batch)]
-        at, number = _head(head, geometry)
-        if adapter.chooses:
+            if not adapter.chooses:
+                return [Told(row[0]) for row in captions_by_layer(adapter, samples, [at], generation, batch)]
+            states = states_of_layer(adapter, samples, at, batch)
+        else:
+            at, number = _head(head, geometry)
+            if not adapter.chooses:
+                return [Told(said) for said in captions_of_head(adapter, samples, at, number, generation, batch)]
             states = states_of_head(adapter, samples, at, number, batch)
-            return [Told(*said) for said in labels_with_probability(adapter, samples, states, generation)]
-        return [Told(said) for said in captions_of_head(adapter, samples, at, number, generation, batch)]
+        return [Told(*said) for said in labels_with_probability(adapter, samples, states, generation)]
 
 
 def _labels(adapter: Adapter, given: Sequence[str]) -> tuple[str, ...]:

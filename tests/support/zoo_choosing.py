@@ -116,8 +116,8 @@ def classified(adapter: Any, pictures: Sequence[Image.Image], generation: Genera
     return [adapter.model.config.id2label[best] for best in logits.argmax(-1).tolist()], logits[None]
 
 
-def _classifier(family: str, build: Callable[[Path], None], tokens: int) -> Tiny:
-    return Tiny(family, build, classified, 3, 4, 32, True, tokens, compared=6)
+def _classifier(family: str, build: Callable[[Path], None], tokens: int, remark: str = "") -> Tiny:
+    return Tiny(family, build, classified, 3, 4, 32, True, tokens, compared=6, remark=remark)
 
 
 DEIT = "DeiTForImageClassification"
@@ -125,12 +125,13 @@ ZOO = {
     "clip": Tiny("clip", clip, zero_shot(padding=True), 3, 4, 32, True, 17, compared=6, labels=LABELS),
     "siglip": Tiny("siglip", siglip, zero_shot(padding="max_length"), 3, 4, 32, False, 16, compared=6, labels=LABELS),
     "vit": _classifier("vit", classifier("ViTForImageClassification", "ViTConfig"), 17),
-    "deit": _classifier("deit", classifier(DEIT, "DeiTConfig"), 18),
-    "deit-teacher": _classifier("deit", classifier(f"{DEIT}WithTeacher", "DeiTConfig"), 18),
+    "deit": _classifier("deit", classifier(DEIT, "DeiTConfig"), 18, "distillation token"),
+    "deit-teacher": _classifier("deit", classifier(f"{DEIT}WithTeacher", "DeiTConfig"), 18, "distillation token"),
     "dinov2": _classifier("dinov2", classifier("Dinov2ForImageClassification", "Dinov2Config", image_size=48), 17),
     "dinov2-registers": _classifier(
         "dinov2_with_registers",
         classifier("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", num_register_tokens=3),
         20,
+        "registers",
     ),
 }

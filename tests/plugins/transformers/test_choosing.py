@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors import safe_open
 
 import headprune
 from headprune import Dataset, Generation, ModelError, Notice, Sample, UsageError, load_model
 from headprune.patch.export import export
+from headprune.towers.load import outline_model
 from tests.support.zoo import ZOO
 from tests.support.zoo_choosing import CLASSES, LABELS
 
@@ -195,3 +199,60 @@ def test_a_model_without_its_classifier_is_told_from_a_broken_one(folder_of, tmp
     with pytest.raises(ModelError, match="classifier") as caught:
         load_model(str(tmp_path))
     assert caught.value.hint == "it is a Dinov2Model; this takes a Dinov2ForImageClassification"
+
+
+NAMES = {str(number): f"class {number}" for number in range(1000)}
+CROP = {
+    "image_processor_type": "BitImageProcessor",
+    "do_center_crop": True,
+    "crop_size": {"height": 224, "width": 224},
+    "size": {"shortest_edge": 256},
+}
+# As the hub has them, with what is published of their sizes: tokens, parameters.
+PUBLISHED = {
+    "siglip-base-patch16-224": ({"model_type": "siglip"}, 196, 203_155_970),
+    "vit-base-patch16-224": ({"model_type": "vit", "id2label": NAMES}, 197, 86_567_656),
+    "deit-base-distilled-patch16-224": (
+        {"model_type": "deit", "id2label": NAMES, "architectures": ["DeiTForImageClassificationWithTeacher"]},
+        198,
+        87_338_192,
+    ),
+    # 86,580,480 in the tower, and a layer from its CLS token and the mean of the others to 1,000 classes.
+    "dinov2-base-imagenet1k-1-layer": (
+        {"model_type": "dinov2", "id2label": NAMES, "image_size": 518, "patch_size": 14},
+        257,
+        88_117_480,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sizes(tmp_path, name):
+    config, tokens, parameters = PUBLISHED[name]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(CROP))
+    outline = outline_model(str(tmp_path))
+    assert (outline.tokens, outline.parameters) == (tokens, parameters)
+    assert (outline.geometry.layers, outline.geometry.heads, outline.geometry.head_width) == (12, 12, 64)
+
+
+OLD = {
+    "clip": ("CLIP", "vision_model.encoder.layers.1.self_attn.q_proj.weight"),
+    "vit": ("ViT", "vit.encoder.layer.1.attention.attention.query.weight"),
+    "deit-teacher": ("DeiT", "deit.encoder.layer.1.attention.attention.query.weight"),
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_checkpoints_of_old_are_read(folder_of, tmp_path, name):
+    """Weights by the names they had before transformers 5, a processor by the name it had before 4.26."""
+    kind, weight = OLD[name]
+    folder = shutil.copytree(folder_of(name), tmp_path / name)
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        assert weight in {*weights.keys()}
+    (folder / "processor_config.json").unlink(missing_ok=True)
+    old = {"feature_extractor_type": f"{kind}FeatureExtractor", "size": 32, "crop_size": 32, "do_resize": True}
+    (folder / "preprocessor_config.json").write_text(json.dumps(old))
+    adapter = load_model(str(folder))
+    pictures, states = shown(adapter, name)
+    assert adapter.decode(states, GENERATION) == ZOO[name].vanilla(adapter, pictures, GENERATION)[0]
