@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 import transformers
+from headprune_transformers.adapters.querying import QueryingAdapter
 from headprune_transformers.families import FAMILIES
-from headprune_transformers.querying import QueryingAdapter
 from PIL.Image import Image
 from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headprune.jobs.apply import choose_change as choose_change
     from headprune.jobs.evaluate import evaluate as evaluate
     from headprune.jobs.score import score as score
+    from headprune.labels import read_labels as read_labels
     from headprune.patch.apply import applied as applied
     from headprune.patch.export import export as export
     from headprune.patch.file import load_patch as load_patch
@@ -85,6 +86,7 @@ _HOMES = {
     "headprune.jobs.apply": "choose_change",
     "headprune.jobs.evaluate": "evaluate",
     "headprune.jobs.score": "score",
+    "headprune.labels": "read_labels",
     "headprune.patch.apply": "applied",
     "headprune.patch.export": "export",
     "headprune.patch.file": "load_patch save_patch",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -86,6 +88,14 @@ class Generation:
     max_new_tokens: int = 30
     prompt: str | None = None
     labels: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """For patch and store. Labels, which may be thousands, are told by their number and their hash."""
+        plain = {"num_beams": self.num_beams, "max_new_tokens": self.max_new_tokens, "prompt": self.prompt}
+        if not self.labels:
+            return plain
+        digest = hashlib.sha256(json.dumps(self.labels).encode()).hexdigest()
+        return {**plain, "labels": {"count": len(self.labels), "sha256": digest}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,13 @@ def caption(
     num_beams: o.NumBeams = None,
     max_new_tokens: o.MaxNewTokens = None,
     prompt: o.Prompt = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", help="What a model without words may answer; may be repeated.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="The same from a text file, one a line.", show_default=False)
+    ] = None,
     revision: o.Revision = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
@@ -51,10 +58,15 @@ def caption(
         }  # fmt: skip
         recipe = resolve(None, overrides).recipe
         from headprune.jobs.caption import perform_captions
+        from headprune.labels import read_labels
 
-        said = perform_captions(recipe, images, layer, head, patch, allow_other_weights)
-        document = {
-            "captions": [{"image": str(path), "caption": words} for path, words in zip(images, said, strict=True)]
-        }
-        rows = [(path.name, words) for path, words in zip(images, said, strict=True)]
-        output.result(document, lambda console: console.print(table("", ("picture", "caption"), rows, left=2)))
+        choices = [*(label or ()), *(read_labels(labels) if labels else ())]
+        said = perform_captions(recipe, images, layer, head, patch, allow_other_weights, choices)
+        rows: list[tuple[str, ...]] = []
+        told = []
+        for path, words in zip(images, said, strict=True):
+            probable = {} if words.probability is None else {"probability": words.probability}
+            told.append({"image": str(path), "caption": words.caption, **probable})
+            rows.append((path.name, words.caption, *(f"{value:.2f}" for value in probable.values())))
+        columns = ("picture", "caption", "probability")[: len(rows[0])]
+        output.result({"captions": told}, lambda console: console.print(table("", columns, rows, left=2)))

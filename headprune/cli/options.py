@@ -61,7 +61,11 @@ MaxNewTokens = Annotated[
 ]
 Prompt = Annotated[
     str | None,
-    typer.Option("--prompt", help="What the model is asked; the family's own by default.", show_default=False),
+    typer.Option(
+        "--prompt",
+        help="What the model is asked; its family's own by default. Of labels: 'a photo of a {}.'",
+        show_default=False,
+    ),
 ]
 Scale = Annotated[
     str | None,

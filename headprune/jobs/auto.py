@@ -10,7 +10,7 @@ from typing import Any
 from headprune.errors import DataError, UsageError, notice
 from headprune.evaluation.auto import AutoPruning, AutoSettings, search_fraction, validation_size
 from headprune.hooks.catalogue import make_scorer
-from headprune.jobs.opening import batch_for, dataset_for
+from headprune.jobs.opening import batch_for, dataset_for, labelled
 from headprune.patch.patch import Patch
 from headprune.patch.prune import PruneRule, choose_pruned
 from headprune.recipes.schema import Recipe
@@ -67,6 +67,7 @@ class AutoSearch:
         with RunFolder.open(self.run) as run:
             self.ranked = patch_of_first(patch, kept_importances(run.store, patch), self.ranking)
             dataset = _dataset(recipe, run)
+        self.dataset = dataset
         self.samples = _named(dataset, ids[self.ranking :])
         asked = recipe.evaluate
         self.scorer = make_scorer(asked.scorer, dict(asked.scorer_options))
@@ -83,7 +84,7 @@ class AutoSearch:
         settings = AutoSettings(
             scorer=self.scorer,
             scorer_name=self.recipe.evaluate.scorer,
-            generation=Generation(**info.generation),
+            generation=self._generation(adapter),
             batch=batch_for(self.recipe, adapter),
             scale=apply.scale,
             max_drop=apply.max_drop,
@@ -95,6 +96,18 @@ class AutoSearch:
             run.store.set_meta(CURVE, canonical({**asdict(pruning), "patch": self.patch.digest()}))
         draw_curve(pruning, figure)
         return Searched(pruning, figure)
+
+    def _generation(self, adapter: Adapter) -> Generation:
+        """As the patch was scored."""
+        recorded = dict(self.patch.info.generation)
+        labels = recorded.pop("labels", None)
+        generation = labelled(Generation(**recorded), adapter, self.dataset)
+        if generation.record().get("labels") != labels:
+            raise DataError(
+                f"the labels of {self.dataset.ref} are not those that the patch was scored with",
+                "put them back as they were, or score again",
+            )
+        return generation
 
 
 def _dataset(recipe: Recipe, run: RunFolder) -> Dataset:

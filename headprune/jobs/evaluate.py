@@ -12,7 +12,7 @@ from headprune.evaluation.table1 import Convergence, EvaluateSettings, Evaluatio
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.apply import choose_change
 from headprune.jobs.measured import keep_evaluation
-from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, load_for
+from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, labelled, load_for
 from headprune.patch.file import load_patch
 from headprune.patch.fit import check_fit
 from headprune.patch.patch import Patch, ScaleRule
@@ -128,7 +128,7 @@ class _Job:
         recipe = self.recipe
         settings = EvaluateSettings(
             scorer=self.scorer,
-            generation=recipe.generation.plain(),
+            generation=labelled(recipe.generation.plain(), adapter, dataset),
             batch=batch_for(recipe, adapter),
             convergence=self.convergence,
             random=recipe.evaluate.random,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from headprune.errors import notice
+from headprune.errors import UsageError, notice
 from headprune.hooks.datasets import open_dataset
 from headprune.recipes.schema import Recipe
 from headprune.towers.adapter import Adapter, LoadRequest
 from headprune.towers.batches import Batch, choose_batch
 from headprune.towers.load import load_model
-from headprune.types import Dataset, LeftOut
+from headprune.types import Dataset, Generation, LeftOut
 
 
 def request_of(recipe: Recipe) -> LoadRequest:
@@ -38,6 +39,25 @@ def asked_rows(recipe: Recipe) -> int | None:
 def batch_for(recipe: Recipe, adapter: Adapter) -> Batch:
     """How much is done at once on this model."""
     return choose_batch(adapter.geometry, adapter.tokens, adapter.dtype.itemsize, asked_rows(recipe), adapter.device)
+
+
+def labelled(generation: Generation, adapter: Adapter, dataset: Dataset) -> Generation:
+    """`generation`, with the labels where the model chooses among some: its own, else the dataset's, else the gold
+    captions of all the dataset's samples, each once.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not adapter.chooses:
+        return generation
+    gold = dict.fromkeys(caption for sample in dataset.samples for caption in sample.captions)
+    labels = adapter.labels or dataset.labels or tuple(gold)
+    if not labels:
+        raise UsageError(
+            f"{adapter.ref} chooses among labels, and {dataset.ref} has neither labels nor captions",
+            "--dataset-option labels=FILE, a label a line",
+        )
+    return replace(generation, labels=labels)
 
 
 def announce_left_out(left_out: Sequence[LeftOut]) -> None:

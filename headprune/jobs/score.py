@@ -15,7 +15,15 @@ from headprune.errors import UsageError
 from headprune.files import refuse_unless_free
 from headprune.hooks.catalogue import make, make_any_scorer
 from headprune.hooks.kinds import GradientScorer
-from headprune.jobs.opening import announce_left_out, asked_rows, batch_for, dataset_for, load_for, request_of
+from headprune.jobs.opening import (
+    announce_left_out,
+    asked_rows,
+    batch_for,
+    dataset_for,
+    labelled,
+    load_for,
+    request_of,
+)
 from headprune.patch.file import save_patch
 from headprune.patch.fit import fingerprint
 from headprune.recipes import dumps, resolve
@@ -31,7 +39,7 @@ from headprune.scoring.settings import Progress, ScoreSettings
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, choose_batch
 from headprune.towers.load import outline_model
-from headprune.types import Dataset, Geometry
+from headprune.types import Dataset, Generation, Geometry
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,11 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     drawn = draw(dataset, recipe.samples, recipe.seed)
     announce_left_out(drawn.left_out)
     adapter = load_for(recipe)
-    settings = settings_of(adapter.geometry, batch_for(recipe, adapter))
+    generation = labelled(recipe.generation.plain(), adapter, dataset)
+    settings = settings_of(adapter.geometry, batch_for(recipe, adapter), generation)
     identity = {
         **recipe.identity(),
+        "generation": generation.record(),
         # As the plugins read them: `num_layers=6` typed and 6 in a recipe are the same setting.
         "scorer_options": settings.scorer.settings.model_dump(mode="json"),
         "edit_options": settings.edit.settings.model_dump(mode="json"),
@@ -101,7 +111,8 @@ def score(
     recipe = resolve(None, {**settings, "model": adapter.ref.name, "data": dataset.ref}).recipe
     drawn = draw(dataset, recipe.samples, recipe.seed)
     announce_left_out(drawn.left_out)
-    chosen = _checked(recipe)(adapter.geometry, batch_for(recipe, adapter))
+    generation = labelled(recipe.generation.plain(), adapter, dataset)
+    chosen = _checked(recipe)(adapter.geometry, batch_for(recipe, adapter), generation)
     return score_heads(adapter, dataset, drawn, chosen, progress=progress)
 
 
@@ -114,7 +125,7 @@ def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
     outline = outline_model(recipe.model, request_of(recipe))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = choose_batch(outline.geometry, outline.tokens, outline.bytes_per_parameter, asked_rows(recipe), device)
-    settings = settings_of(outline.geometry, batch)
+    settings = settings_of(outline.geometry, batch, recipe.generation.plain())
     estimate = estimate_score(
         outline,
         settings.layers,
@@ -128,14 +139,14 @@ def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
     return outline.geometry, estimate, len(dataset)
 
 
-def _checked(recipe: Recipe) -> Callable[[Geometry, Batch], ScoreSettings]:
+def _checked(recipe: Recipe) -> Callable[[Geometry, Batch, Generation], ScoreSettings]:
     """Plugins of the recipe, made before anything is loaded: a mistyped name costs no waiting."""
     scorer = make_any_scorer(recipe.scorer, dict(recipe.scorer_options))
     if isinstance(scorer, GradientScorer):
         _refuse_edits(recipe)
     edit: Edit = make("edit", recipe.edit, (Edit,), dict(recipe.edit_options))
 
-    def settings(geometry: Geometry, batch: Batch) -> ScoreSettings:
+    def settings(geometry: Geometry, batch: Batch, generation: Generation) -> ScoreSettings:
         return ScoreSettings(
             layers=parse_layers(recipe.layers, geometry.live),
             edit=edit,
@@ -146,7 +157,7 @@ def _checked(recipe: Recipe) -> Callable[[Geometry, Batch], ScoreSettings]:
             decode_at=recipe.decode_at,
             schedule=recipe.schedule,
             temperature=recipe.temperature,
-            generation=recipe.generation.plain(),
+            generation=generation,
             seed=recipe.seed,
         )
 

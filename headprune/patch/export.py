@@ -28,7 +28,9 @@ HowRule = Literal["fold", "slice"]
 
 _BUG = "nothing was written; this is a bug in headprune or its adapter"
 _PICTURES = 4
-_GENERATION = Generation(max_new_tokens=20)
+_TOKENS = 20
+# Captions of as many pictures: what a model that has no words of its own chooses from.
+_LABELS = 16
 # How far the exported model's numbers may be from the patched one's, of their largest: silent heads are summed in one
 # of them and absent in the other, so they differ by rounding.
 _TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -93,16 +95,18 @@ def compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
     Compared are the tower's last states, the log-probabilities of every next token along the patched model's captions,
     and the captions.
     """
-    pictures = [entry.picture(224) for entry in held_out(_PICTURES)]
+    entries = held_out(_LABELS)
+    pictures = [entry.picture(224) for entry in entries[:_PICTURES]]
+    generation = Generation(max_new_tokens=_TOKENS, labels=tuple(entry.captions[0] for entry in entries))
     form = adapter.form(pictures[0])
     with applied(adapter, coefficients), torch.no_grad():
         states = adapter.last_states(adapter.prepare(pictures), form)
-        said = adapter.decode(states, _GENERATION, form)
-        logits = adapter.likelihood(states, said, _GENERATION, form).log_probs
+        said = adapter.decode(states, generation, form)
+        logits = adapter.likelihood(states, said, generation, form).log_probs
     with torch.no_grad():
         found = again.last_states(again.prepare(pictures), form)
-        says = again.decode(found, _GENERATION, form)
-        thinks = again.likelihood(found, said, _GENERATION, form).log_probs
+        says = again.decode(found, generation, form)
+        thinks = again.likelihood(found, said, generation, form).log_probs
     _near("last states", states, found, adapter.dtype)
     changed = sum(one != other for one, other in zip(said, says, strict=True))
     if changed and adapter.dtype == torch.float32:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
@@ -146,7 +146,7 @@ def _result(
         decode_at=settings.spoken_at.value,
         schedule=settings.schedule.value,
         temperature=settings.temperature,
-        generation=asdict(settings.generation),
+        generation=settings.generation.record(),
         dataset=dataset.ref,
         sample_ids=tuple(sample.id for sample in drawn.samples),
         seed=settings.seed,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
@@ -149,7 +148,7 @@ class Work:
             "fingerprint": self.fingerprint,
             "dtype": str(self.adapter.dtype),
             "pictures": self._picture_digest,
-            "generation": asdict(settings.generation),
+            "generation": settings.generation.record(),
             "edit": settings.edit_record(),
             "decode_at": settings.spoken_at.value,
             "coefficients": hashlib.sha256(coefficients.tobytes()).hexdigest(),

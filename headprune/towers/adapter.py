@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,12 @@ class Adapter(ABC):
         model: the loaded model, in eval mode.
         layout: where its tower keeps its parts.
         ref: where it came from.
+
+    Attributes:
+        chooses: whether its words are one of a list of labels: a caption is then one step, which chooses among them.
     """
+
+    chooses: ClassVar[bool] = False
 
     def __init__(self, model: nn.Module, layout: TowerLayout, ref: ModelRef) -> None:
         self.model = model
@@ -147,9 +152,13 @@ class Adapter(ABC):
         """T, tokens of one picture in the tower; of one of 640 x 480 where that depends on the picture."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that a model which chooses has of its own; empty where `generation` has to bring them."""
+        return ()
+
     @abstractmethod
-    def vocabulary(self) -> int:
-        """V, tokens that the language model chooses from."""
+    def distributions(self, generation: Generation) -> tuple[int, int]:
+        """(S, V): steps of the longest caption, and tokens (or labels) that each is chosen from."""
 
     @abstractmethod
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
@@ -199,6 +208,11 @@ class Adapter(ABC):
             generation: how the captions were generated; the prompt is asked again.
             form: of the rows' pictures.
         """
+
+    @torch.no_grad()
+    def probability(self, states: Tensor, captions: Sequence[str], generation: Generation, form: Form = None) -> Tensor:
+        """[R], how probable D(Z) finds given captions as a whole. Arguments as for `likelihood`."""
+        return self.likelihood(states, captions, generation, form).chosen.sum(dim=-1).exp()
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -72,7 +72,8 @@ def logit_batch(adapter: Adapter, generation: Generation, batch: Batch) -> Batch
 
     As many pictures as make the variants of one layer a full batch of rows.
     """
-    row = _DISTRIBUTIONS * 4 * generation.max_new_tokens * adapter.vocabulary
+    steps, words = adapter.distributions(generation)
+    row = _DISTRIBUTIONS * 4 * steps * words
     rows = max(1, min(batch.rows, budget(adapter.device) // row))
     return Batch(rows, max(1, min(batch.pictures, rows // max(1, adapter.geometry.heads))))
 

@@ -7,9 +7,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headprune import DataError, Dataset, DatasetReader, LeftOut, Sample, UsageError, read_picture
+from headprune import (
+    DataError,
+    Dataset,
+    DatasetReader,
+    LeftOut,
+    Sample,
+    Settings,
+    UsageError,
+    read_labels,
+    read_picture,
+)
 from headprune_datasets.captions import NoCaption, checked
 from headprune_datasets.files import folder_at, inside, json_document
+
+
+class CocoSettings(Settings):
+    """Options of COCO captions.
+
+    Attributes:
+        labels: a text file, a label a line: what a model without words chooses from; None takes the captions.
+    """
+
+    labels: str | None = None
 
 
 class Coco(DatasetReader):
@@ -18,8 +38,12 @@ class Coco(DatasetReader):
     The file holds `images` (`id`, `file_name`) and `annotations` (`image_id`, `caption`). A sample's id is its image's.
     """
 
+    Settings = CocoSettings
+    settings: CocoSettings
+
     def open(self, ref: str) -> Dataset:
         file, pictures = _split(ref)
+        labels = read_labels(self.settings.labels) if self.settings.labels else ()
         document = json_document(file)
         captions = _captions(document, file)
         samples: list[Sample] = []
@@ -38,7 +62,7 @@ class Coco(DatasetReader):
         left_out += [
             LeftOut(number, f"{file.name}: image {number} has captions, but is not in images") for number in captions
         ]
-        return Dataset(ref, tuple(samples), tuple(left_out))
+        return Dataset(ref, tuple(samples), tuple(left_out), labels)
 
 
 def _split(ref: str) -> tuple[Path, Path]:

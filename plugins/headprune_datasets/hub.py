@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from headprune import (
     Sample,
     Settings,
     UsageError,
+    read_labels,
     read_picture,
 )
 from headprune_datasets.captions import NoCaption, checked, column_of, parsed_list
@@ -37,7 +39,10 @@ class HubSettings(Settings):
         config: the dataset's configuration, where it has several.
         image: the column of the pictures.
         captions: the column of the captions, several with commas between (their captions are put together), `none` for
-            pictures without captions; None takes `captions`, `caption` or `text`.
+            pictures without captions; None takes `captions`, `caption` or `text`. A column of class labels is read as
+            the classes' names.
+        labels: a text file, a label a line: what a model without words chooses from; None takes the names of the
+            classes where `captions` names a column of class labels, else the captions.
     """
 
     split: str | None = None
@@ -45,6 +50,7 @@ class HubSettings(Settings):
     config: str | None = None
     image: str = "image"
     captions: str | None = None
+    labels: str | None = None
 
     @field_validator("split")
     @classmethod
@@ -77,9 +83,12 @@ class Hub(DatasetReader):
         columns = self._caption_columns(table.column_names, pinned)
         pictures = _pictures(table, self.settings.image, pinned)
         absent = _absent(pictures, self.settings.image)
+        classes = {name: kind.names for name, kind in table.features.items() if isinstance(kind, datasets.ClassLabel)}
+        named = tuple(dict.fromkeys(label for column in columns for label in classes.get(column, ())))
+        labels = read_labels(self.settings.labels) if self.settings.labels else named
         samples: list[Sample] = []
         left_out: list[LeftOut] = []
-        for row, values in enumerate(_values(table, columns)):
+        for row, values in enumerate(_values(table, columns, classes)):
             where = f"{pinned} row {row}"
             try:
                 gold = checked(self._captions(values, where), where) if columns else ()
@@ -91,7 +100,7 @@ class Hub(DatasetReader):
             else:
                 load = partial(_read, pictures, self.settings.image, row, where)
                 samples.append(Sample(str(row), gold, load, where))
-        return Dataset(pinned, tuple(samples), tuple(left_out))
+        return Dataset(pinned, tuple(samples), tuple(left_out), labels)
 
     def _captions(self, values: dict[str, Any], where: str) -> Any:
         """The captions of one row: of one column as they are, of several put together, empty cells left out."""
@@ -201,11 +210,18 @@ def _absent(pictures: datasets.Dataset, column: str) -> set[int]:
     return set(rows.to_pylist())
 
 
-def _values(table: datasets.Dataset, columns: list[str]) -> Any:
-    """The caption columns of each row, in order; empty for each row when there are none."""
+def _values(table: datasets.Dataset, columns: list[str], classes: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """The caption columns of each row, in order, classes by their names; empty for each row when there are none."""
     if not columns:
-        return ({} for _ in range(len(table)))
-    return iter(table.select_columns(columns))
+        yield from ({} for _ in range(len(table)))
+        return
+    for values in table.select_columns(columns):
+        yield {name: _named(value, classes[name]) if name in classes else value for name, value in values.items()}
+
+
+def _named(number: int | None, names: list[str]) -> str | None:
+    # -1 is the library's own number for a row without a label.
+    return None if number is None or number < 0 else names[number]
 
 
 def _read(pictures: datasets.Dataset, column: str, row: int, where: str) -> Image.Image:

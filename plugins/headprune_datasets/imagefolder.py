@@ -5,12 +5,34 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from headprune import PICTURE_ENDINGS, DataError, Dataset, DatasetReader, LeftOut, Sample, read_picture
+from headprune import (
+    PICTURE_ENDINGS,
+    DataError,
+    Dataset,
+    DatasetReader,
+    LeftOut,
+    Sample,
+    Settings,
+    UsageError,
+    read_labels,
+    read_picture,
+)
 from headprune_datasets.captions import NoCaption, checked, column_of, parsed_list
 from headprune_datasets.files import Row, csv_rows, folder_at, inside, jsonl_rows
+
+
+class ImageFolderSettings(Settings):
+    """Options of an image folder.
+
+    Attributes:
+        labels: what a model without words chooses from: a text file, a label a line; or `folders`, where each picture
+            lies in a folder that is called what it shows, which is then its caption. None takes the captions.
+    """
+
+    labels: str | None = None
 
 
 class ImageFolder(DatasetReader):
@@ -22,18 +44,37 @@ class ImageFolder(DatasetReader):
     Without a metadata file every picture in the folder and below, by its ending, is a sample without captions.
     """
 
+    Settings = ImageFolderSettings
+    settings: ImageFolderSettings
+
     def open(self, ref: str) -> Dataset:
         folder = folder_at(ref)
         found = [name for name in ("metadata.jsonl", "metadata.csv") if (folder / name).is_file()]
         if len(found) > 1:
             raise DataError(f"{ref} has both {' and '.join(found)}", "keep one of them")
+        if self.settings.labels == "folders":
+            if found:
+                raise UsageError(f"{ref} has a {found[0]}, which gives the captions", "leave labels=folders out")
+            return _sorted_into_folders(ref, folder)
+        labels = read_labels(self.settings.labels) if self.settings.labels else ()
         if not found:
-            return Dataset(ref, tuple(_bare(folder)))
+            return Dataset(ref, tuple(_sample(folder, name, (), name) for name in _names(folder)), labels=labels)
         samples, left_out = _described(folder, folder / found[0])
-        return Dataset(ref, tuple(samples), tuple(left_out))
+        return Dataset(ref, tuple(samples), tuple(left_out), labels)
 
 
-def _bare(folder: Path) -> list[Sample]:
+def _sorted_into_folders(ref: str, folder: Path) -> Dataset:
+    label_of = {name: PurePosixPath(name).parent.name for name in _names(folder)}
+    samples = [_sample(folder, name, (label,), name) for name, label in label_of.items() if label]
+    if not samples:
+        raise DataError(f"{ref} has no folders with pictures", "put each picture into a folder called what it shows")
+    left_out = [
+        LeftOut(name, "it lies in no folder that would be its label") for name, label in label_of.items() if not label
+    ]
+    return Dataset(ref, tuple(samples), tuple(left_out), tuple(sorted({*label_of.values()} - {""})))
+
+
+def _names(folder: Path) -> list[str]:
     names = sorted(
         path.relative_to(folder).as_posix()
         for path in folder.rglob("*")
@@ -41,7 +82,7 @@ def _bare(folder: Path) -> list[Sample]:
     )
     if not names:
         raise DataError(f"{folder} holds no pictures", "name a folder with pictures, or with a metadata.jsonl")
-    return [_sample(folder, name, (), name) for name in names]
+    return names
 
 
 def _described(folder: Path, metadata: Path) -> tuple[list[Sample], list[LeftOut]]:

@@ -1,1 +1,1 @@
-"""The `bleu` and `rouge` scorers: n-gram overlap with the gold captions, through sacrebleu and rouge-score."""
+"""The `bleu`, `rouge` and `exact` scorers: n-gram overlap with the gold captions, or nothing but equality."""

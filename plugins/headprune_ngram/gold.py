@@ -1,4 +1,4 @@
-"""What both scorers ask of an item."""
+"""What the scorers ask of an item."""
 
 from __future__ import annotations
 

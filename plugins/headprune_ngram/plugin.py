@@ -1,4 +1,4 @@
-"""Registers the `bleu` and `rouge` scorers."""
+"""Registers the `bleu`, `rouge` and `exact` scorers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from headprune import ScorerSpec, hookimpl
 
 @hookimpl
 def headprune_scorers() -> list[ScorerSpec]:
-    """The two scorers of this package."""
+    """The scorers of this package."""
     return [
         ScorerSpec(
             name="bleu",
@@ -20,5 +20,10 @@ def headprune_scorers() -> list[ScorerSpec]:
             target="headprune_ngram.rouge:Rouge",
             summary="ROUGE-L F1 against the best gold caption, 0 to 1, through rouge-score",
             requires=("rouge-score>=0.1.2",),
+        ),
+        ScorerSpec(
+            name="exact",
+            target="headprune_ngram.exact:Exact",
+            summary="1 where a caption or label equals a gold one (against=reference: the unchanged model's), else 0",
         ),
     ]

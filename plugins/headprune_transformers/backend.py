@@ -12,10 +12,9 @@ import transformers
 from transformers import AutoConfig, PreTrainedConfig
 
 from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
-from headprune_transformers.adapter import TransformersAdapter
+from headprune_transformers.adapters.adapter import TransformersAdapter
 from headprune_transformers.families import FAMILIES
 from headprune_transformers.family import Family
-from headprune_transformers.processors import read_processor
 from headprune_transformers.sliced import PREFIX
 from headprune_transformers.slicing import classes
 
@@ -49,7 +48,7 @@ class TransformersBackend(Backend):
         geometry: Geometry = measure(find_sites(model, layout), layout)
         return Outline(
             geometry=geometry,
-            tokens=family.tokens(_processor(request, family).image_processor if family.cut else config),
+            tokens=family.tokens(config, lambda: family.adapter.image_part(_processor(request, family))),
             parameters=sum(parameter.numel() for parameter in model.parameters()) + family.untold(config),
             tower_parameters=sum(p.numel() for p in model.get_submodule(layout.tower).parameters()),
             bytes_per_parameter=_dtype(request, config, _device(request)).itemsize,
@@ -87,7 +86,8 @@ def _configuration(request: LoadRequest) -> tuple[Any, Family]:
             f"the transformers plugin supports {', '.join(FAMILIES)}; CONTRIBUTING.md says how to add a family",
         )
     # A sliced model is loaded by our own classes: the code in its folder is for those who lack them, and is not run.
-    reader = classes(family)[0] if model_type.startswith(PREFIX) else AutoConfig
+    name = family.class_among(written.get("architectures") or ())
+    reader = classes(family, name)[0] if model_type.startswith(PREFIX) else AutoConfig
     config = _reading(request, "configuration", reader.from_pretrained)
     reason = family.refused(config)
     if reason is not None:
@@ -105,13 +105,12 @@ def _announce_dead(geometry: Geometry) -> None:
 
 
 def _model_class(config: Any, family: Family) -> Any:
-    return classes(family)[1] if config.model_type.startswith(PREFIX) else getattr(transformers, family.model_class)
+    name = family.class_among(config.architectures or ())
+    return classes(family, name)[1] if config.model_type.startswith(PREFIX) else getattr(transformers, name)
 
 
 def _processor(request: LoadRequest, family: Family) -> Any:
-    if family.processor is not None:
-        return _reading(request, "processor", family.processor.from_pretrained)
-    return _reading(request, "processor", read_processor, model_type=family.model_type)
+    return _reading(request, "processor", family.adapter.read_processor, model_type=family.model_type)
 
 
 def _device(request: LoadRequest) -> torch.device:
@@ -143,10 +142,11 @@ def _dtype(request: LoadRequest, config: Any, device: torch.device) -> torch.dty
 
 def _model(request: LoadRequest, config: Any, family: Family, device: torch.device) -> Any:
     placement = {"device_map": request.device_map} if request.device_map else {}
+    model_class = _model_class(config, family)
     model, info = _reading(
         request,
         "model",
-        _model_class(config, family).from_pretrained,
+        model_class.from_pretrained,
         dtype=_dtype(request, config, device),
         use_safetensors=True,
         output_loading_info=True,
@@ -157,9 +157,11 @@ def _model(request: LoadRequest, config: Any, family: Family, device: torch.devi
     for trouble in ("missing_keys", "mismatched_keys"):
         lacking = sorted({*map(str, info.get(trouble) or ())} - unread)
         if lacking:
+            saved_as = ", ".join(config.architectures or ())
+            other = saved_as and model_class.__name__ not in config.architectures
             raise ModelError(
                 f"{request.name} lacks weights: {trouble} {lacking[:3]}",
-                "the checkpoint is not whole",
+                f"it is a {saved_as}; this takes a {model_class.__name__}" if other else "the checkpoint is not whole",
             )
     model.eval()
     return model if placement else model.to(device)

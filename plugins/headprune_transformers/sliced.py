@@ -24,6 +24,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 PREFIX = "headprune-"
 """Stands before the model type of a sliced model's family."""
+SLICED = "Sliced"
+"""Stands before the name of a sliced model's class."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def sliced_classes(tower: Tower) -> tuple[Any, Any]:
             super().__init__(config, *args, **kwargs)
             keep_heads(self, tower, config.headprune["kept"])
 
-    SlicedConfig.__name__ = SlicedConfig.__qualname__ = f"Sliced{base_config.__name__}"
-    SlicedModel.__name__ = SlicedModel.__qualname__ = f"Sliced{base.__name__}"
+    SlicedConfig.__name__ = SlicedConfig.__qualname__ = f"{SLICED}{base_config.__name__}"
+    SlicedModel.__name__ = SlicedModel.__qualname__ = f"{SLICED}{base.__name__}"
     return SlicedConfig, SlicedModel
 
 
@@ -193,6 +195,8 @@ class _KnowsHeadWidthByHand:
         weights = (query @ key.transpose(-1, -2) * self.scale).softmax(dim=-1)
         heads = (self.dropout(weights) @ value).transpose(1, 2)
         return self.projection(heads.reshape(batch, tokens, self.num_heads * self.head_dim)), weights
+
+
 class _BearsNoHeads:
     """Qwen's attention splits what it projects into as many parts as there are heads: where none is left, it answers
     with the output projection of nothing, its bias."""

@@ -22,8 +22,9 @@ def slice_model(model: Any, family: Family, kept: Sequence[Sequence[int]]) -> nn
     """A copy of `model` whose tower has only the `kept` heads, [L][heads]; every other weight is shared with it."""
     shared = {id(tensor): tensor for tensors in (model.parameters(), model.buffers()) for tensor in tensors}
     made = copy.deepcopy(model, shared)
-    keep_heads(made, family.sliceable, kept)
-    config_class, model_class = classes(family)
+    name = family.class_among([type(model).__name__])
+    keep_heads(made, family.sliceable(name), kept)
+    config_class, model_class = classes(family, name)
     made.__class__ = model_class
     config = made.config
     before = getattr(config, "headprune", None)
@@ -44,17 +45,18 @@ def slice_model(model: Any, family: Family, kept: Sequence[Sequence[int]]) -> nn
     return sliced_model
 
 
-def save_code(family: Family, folder: Path) -> None:
+def save_code(model: nn.Module, family: Family, folder: Path) -> None:
     """Write the code that loads a sliced model where headprune is not installed."""
     source = inspect.getsource(sliced)
-    names = ", ".join(made.__name__ for made in classes(family))
-    last = f"\n\n{names} = sliced_classes({family.sliceable!r})\n"
+    name = family.class_among([type(model).__name__])
+    names = ", ".join(made.__name__ for made in classes(family, name))
+    last = f"\n\n{names} = sliced_classes({family.sliceable(name)!r})\n"
     (folder / f"{CODE}.py").write_text(source + last, encoding="utf-8")
 
 
-def classes(family: Family) -> tuple[Any, Any]:
-    """Configuration and model class of the family's sliced models, known to transformers from now on."""
-    config_class, model_class = sliced_classes(family.sliceable)
+def classes(family: Family, model_class: str) -> tuple[Any, Any]:
+    """Configuration and model class of sliced models of a class of the family's, known to transformers from now on."""
+    config_class, made_class = sliced_classes(family.sliceable(model_class))
     # The processor's loader asks transformers for the configuration.
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
-    return config_class, model_class
+    return config_class, made_class

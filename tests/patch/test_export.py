@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from headprune_transformers.querying import QueryingAdapter
+from headprune_transformers.adapters.querying import QueryingAdapter
 from safetensors.torch import load_file, save_file
 
 from headprune import Generation, LoadRequest, ModelError, Notice, applied, load_model, sliced

@@ -133,6 +133,10 @@ def build(family: str, folder: Path, seed: int = 0, **vision: Any) -> Path:
         processor = transformers.InstructBlipProcessor(
             image_processor(), tokenizer(), tokenizer(), num_query_tokens=QUERIES
         )
+    if model.language_model.config.model_type == "t5":
+        # As Flan-T5's: its configuration ties the head to the embeddings, its checkpoint has one of its own.
+        head = model.language_model.lm_head
+        head.weight = nn.Parameter(torch.empty_like(head.weight))
     redraw(model, seed)
     model.generation_config.max_length = None
     model.save_pretrained(folder)

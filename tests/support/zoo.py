@@ -86,7 +86,7 @@ def generated(
 
 
 def _zoo() -> dict[str, Tiny]:
-    from tests.support import tiny, zoo_chat, zoo_crossing, zoo_packed
+    from tests.support import tiny, zoo_chat, zoo_choosing, zoo_crossing, zoo_packed
 
     def build(name: str) -> Callable[[Path], Any]:
         return lambda folder: tiny.build(name, folder)
@@ -98,6 +98,7 @@ def _zoo() -> dict[str, Tiny]:
         **zoo_crossing.ZOO,
         **zoo_chat.ZOO,
         **zoo_packed.ZOO,
+        **zoo_choosing.ZOO,
     }
 
 

@@ -130,3 +130,10 @@ def test_a_file_and_a_folder_have_to_be_named(ref: str) -> None:
     with pytest.raises(UsageError, match="does not name a file and a folder") as caught:
         Coco.configured({}).open(ref)
     assert "coco:captions.json:images/" in caught.value.hint
+
+
+def test_labels_are_read_from_a_file(folder: Path) -> None:
+    assert _open(folder, _document()).labels == ()
+    (folder / "labels.txt").write_text("one\nthree\n")
+    dataset = Coco.configured({"labels": str(folder / "labels.txt")}).open(f"{folder}/captions.json:{folder}/images/")
+    assert dataset.labels == ("one", "three") and len(dataset) == 2

@@ -236,3 +236,23 @@ def test_what_cannot_be_loaded_is_named_with_the_next_step(tmp_path: Path, monke
     with pytest.raises(DataError, match="found whoops") as caught:
         _open(Whoops, "")
     assert "revision=refs/convert/parquet" in caught.value.hint
+
+
+def test_class_labels_are_captions_and_labels(tmp_path: Path) -> None:
+    names = ["red thing", "lime thing", "nothing"]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
+    rows = {"image": list(COLOURS.values()), "label": [1, 0, -1]}
+    file = str(tmp_path / "d.parquet")
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(file)
+    dataset = _open(Hub, file, captions="label")
+    assert [(s.id, s.captions) for s in dataset.samples] == [("0", ("lime thing",)), ("1", ("red thing",))]
+    assert [left.id for left in dataset.left_out] == ["2"]
+    assert dataset.labels == tuple(names)
+    (tmp_path / "labels.txt").write_text("a\nb\n")
+    dataset = _open(Hub, file, captions="label", labels=str(tmp_path / "labels.txt"))
+    assert dataset.labels == ("a", "b") and dataset.samples[0].captions == ("lime thing",)
+
+
+def test_captions_bring_no_labels(tmp_path: Path) -> None:
+    file = _parquet(tmp_path / "d.parquet", image=list(COLOURS.values()), caption=["a", "b", "c"])
+    assert _open(Hub, file).labels == ()

@@ -12,7 +12,7 @@ import pytest
 from headprune_datasets.imagefolder import ImageFolder
 from PIL import Image
 
-from headprune import DataError, Dataset, PictureError
+from headprune import DataError, Dataset, PictureError, UsageError
 from headprune.errors import ExitCode
 
 
@@ -225,3 +225,35 @@ def test_the_time_grows_with_the_rows_and_not_with_their_square(folder: Path) ->
 
     seconds(500)
     assert seconds(40_000) < 30 * seconds(4_000)
+
+
+def test_labels_are_read_from_a_file(folder: Path) -> None:
+    (folder / "labels.txt").write_text("red\ngreen\n")
+    for described in (False, True):
+        if described:
+            _jsonl(folder, {"file_name": "a.png", "caption": "red"})
+        dataset = ImageFolder.configured({"labels": str(folder / "labels.txt")}).open(str(folder))
+        assert dataset.labels == ("red", "green")
+        assert dataset.samples[0].captions == (("red",) if described else ())
+    assert _open(folder).labels == ()
+
+
+def test_folders_are_labels_and_captions_where_they_are_asked_for(folder: Path) -> None:
+    _picture(folder / "blueish/more/d.png")
+    dataset = ImageFolder.configured({"labels": "folders"}).open(str(folder))
+    assert [(sample.id, sample.captions) for sample in dataset.samples] == [
+        ("blueish/more/d.png", ("more",)),
+        ("deep/c.jpg", ("deep",)),
+    ]
+    assert dataset.labels == ("deep", "more")
+    assert [left.id for left in dataset.left_out] == ["a.png", "b.png"]
+    assert all(sample.captions == () for sample in _open(folder).samples)
+
+
+def test_folders_beside_metadata_or_without_folders_are_refused(folder: Path) -> None:
+    (folder / "deep/c.jpg").unlink()
+    with pytest.raises(DataError, match="no folders with pictures"):
+        ImageFolder.configured({"labels": "folders"}).open(str(folder))
+    _jsonl(folder, {"file_name": "a.png", "caption": "red"})
+    with pytest.raises(UsageError, match=r"metadata\.jsonl"):
+        ImageFolder.configured({"labels": "folders"}).open(str(folder))

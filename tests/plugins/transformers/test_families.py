@@ -248,7 +248,7 @@ def test_teacher_forcing_agrees_with_generation(adapter, known, groups, generati
     for group in groups:
         said, logits = known.vanilla(adapter, opened(group), generation)
         forced = adapter.likelihood(adapter.last_states(group.pixels, group.form), said, generation, group.form)
-        assert forced.log_probs.shape == (*forced.tokens.shape, adapter.vocabulary)
+        assert forced.log_probs.shape == (*forced.tokens.shape, adapter.distributions(generation)[1])
         close(forced.log_probs.exp().sum(-1), torch.ones(forced.tokens.shape), 1e-4)
         for row in range(len(said)):
             for step in range(min(len(logits), int(forced.mask[row].sum()))):

@@ -14,8 +14,8 @@ from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2Im
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches, unpad_image
 
 from headprune import Form
-from headprune_transformers.chatting import ChatAdapter
-from headprune_transformers.patches import patches
+from headprune_transformers.adapters.chatting import ChatAdapter
+from headprune_transformers.families.towers import patches
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headprune import Form, ModelError, ModelRef
-from headprune_transformers.crossing import CrossingAdapter
+from headprune_transformers.adapters.crossing import CrossingAdapter
 from headprune_transformers.family import Family
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from headprune import DataError, Form, Generation, ModelError
-from headprune_transformers.chatting import ChatAdapter
+from headprune_transformers.adapters.chatting import ChatAdapter
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -98,7 +98,7 @@ def _cut(height: int, width: int, patch: int, merge: int, *limits: int) -> tuple
     return height // patch, width // patch
 
 
-def patches(config: Any) -> int:
+def tokens(config: Any) -> int:
     """T of a picture of 640 x 480 pixels."""
     vision = config.vision_config
     rows, columns = _cut(480, 640, vision.patch_size, vision.spatial_merge_size)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoImageProcessor, AutoTokenizer
 
-from headprune_transformers.crossing import CrossingAdapter
+from headprune_transformers.adapters.crossing import CrossingAdapter
 
 
 @dataclass
@@ -37,12 +38,11 @@ class Pair:
 class PairedAdapter(CrossingAdapter):
     """An encoder-decoder with a `Pair` for a processor."""
 
-    def loading(self) -> str:
-        code = ", trust_remote_code=True" if hasattr(self.config, "headprune") else ""
-        auto = self.family.auto_class
-        return (
-            f"from transformers import {auto}, AutoImageProcessor, AutoTokenizer\n\n"
-            f"model = {auto}.from_pretrained(FOLDER{code})\n"
-            f"image_processor = AutoImageProcessor.from_pretrained(FOLDER{code})\n"
-            f"tokenizer = AutoTokenizer.from_pretrained(FOLDER{code})"
-        )
+    processor_parts: ClassVar[Mapping[str, str]] = {
+        "image_processor": "AutoImageProcessor",
+        "tokenizer": "AutoTokenizer",
+    }
+
+    @classmethod
+    def read_processor(cls, name: str, model_type: str, **options: Any) -> Pair:
+        return Pair.from_pretrained(name, **options)

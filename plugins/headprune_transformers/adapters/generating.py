@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from headprune import Form, Generation, ModelRef, TeacherForced
-from headprune_transformers.adapter import TransformersAdapter
+from headprune_transformers.adapters.adapter import TransformersAdapter
 from headprune_transformers.captions import caption_ids, going_on, padded
 from headprune_transformers.family import Family
 
@@ -27,6 +27,14 @@ class GeneratingAdapter(TransformersAdapter):
     @abstractmethod
     def ask(self, prompt: str | None, form: Form) -> dict[str, Tensor]:
         """What the model is given beside the picture: input ids [1, S] and what belongs to them; empty for nothing."""
+
+    @property
+    def vocabulary(self) -> int:
+        """V, tokens that the language model chooses from."""
+        return int(self.config.get_text_config().vocab_size)
+
+    def distributions(self, generation: Generation) -> tuple[int, int]:
+        return generation.max_new_tokens, self.vocabulary
 
     @property
     def tokenizer(self) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headprune import Form, ModelError
-from headprune_transformers.generating import GeneratingAdapter
+from headprune_transformers.adapters.generating import GeneratingAdapter
 
 
 class QueryingAdapter(GeneratingAdapter):

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from headprune import ModelError, TowerLayout
-from headprune_transformers.chatting import ChatAdapter
+from headprune_transformers.adapters import packed
+from headprune_transformers.adapters.chatting import ChatAdapter
+from headprune_transformers.adapters.packed import PackedAdapter
+from headprune_transformers.adapters.prefixing import PrefixAdapter
+from headprune_transformers.adapters.tiling import GridAdapter, ThumbnailAdapter, grid_tiles, thumbnail_tiles
+from headprune_transformers.families.towers import CLIP, patches
 from headprune_transformers.family import Family
-from headprune_transformers.patches import patches
-from headprune_transformers.prefixing import PrefixAdapter
-from headprune_transformers.tiling import GridAdapter, ThumbnailAdapter, grid_tiles, thumbnail_tiles
 
 _PROMPT = "Describe the image."
 
-_CLIP_TOWER = TowerLayout(
-    tower="model.vision_tower",
-    layers="encoder.layers",
-    attention="self_attn",
-    qkv=("q_proj", "k_proj", "v_proj"),
-    output="out_proj",
-    heads="num_heads",
-    cls=True,
-)
+_CLIP_TOWER = replace(CLIP, tower="model.vision_tower")
 _SIGLIP_TOWER = replace(_CLIP_TOWER, cls=False)
 _CLIP_OR_SIGLIP = {"clip_vision_model": _CLIP_TOWER, "siglip_vision_model": _SIGLIP_TOWER}
 _INTERN_TOWER = TowerLayout(
@@ -46,7 +41,7 @@ def _feature_layers(config: Any) -> tuple[int, ...]:
     return reads
 
 
-def _tile_tokens(config: Any) -> int:
+def _tile_tokens(config: Any, _: Any = None) -> int:
     vision = config.vision_config
     return patches(vision) + int(vision.model_type != "siglip_vision_model")
 
@@ -57,7 +52,33 @@ def _with_qk_norm(config: Any) -> str | None:
     return "queries and keys are normed over all heads together (use_qk_norm), so each head hangs on all others"
 
 
-CHAT_FAMILIES = (
+_PACKED_TOWER = TowerLayout(
+    tower="model.visual",
+    layers="blocks",
+    attention="attn",
+    qkv=("qkv",),
+    output="proj",
+    heads="num_heads",
+    cls=False,
+)
+
+
+def _qwen(model_type: str, model_class: str, reads: Callable[[Any], tuple[int, ...]] = lambda config: (-1,)) -> Family:
+    return Family(
+        model_type,
+        model_class,
+        "AutoModelForImageTextToText",
+        PackedAdapter,
+        _PACKED_TOWER,
+        "vision_config.num_heads",
+        "patch_embed",
+        lambda config, _: packed.tokens(config),
+        prompt=_PROMPT,
+        reads=reads,
+    )
+
+
+CHAT_MODELS = (
     Family(
         "llava",
         "LlavaForConditionalGeneration",
@@ -79,7 +100,7 @@ CHAT_FAMILIES = (
         _CLIP_TOWER,
         "vision_config.num_attention_heads",
         "embeddings",
-        lambda config: grid_tiles(config) * _tile_tokens(config),
+        lambda config, _: grid_tiles(config) * _tile_tokens(config),
         prompt=_PROMPT,
         reads=_feature_layers,
         towers=_CLIP_OR_SIGLIP,
@@ -104,11 +125,14 @@ CHAT_FAMILIES = (
         _INTERN_TOWER,
         "vision_config.num_attention_heads",
         "embeddings",
-        lambda config: thumbnail_tiles(config) * _tile_tokens(config),
+        lambda config, _: thumbnail_tiles(config) * _tile_tokens(config),
         prompt=_PROMPT,
         reads=_feature_layers,
         unsliceable=_with_qk_norm,
         towers={"internvl_vision": _INTERN_TOWER},
         inner="embed_dim",
     ),
+    _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),
+    _qwen("qwen2_5_vl", "Qwen2_5_VLForConditionalGeneration"),
+    _qwen("qwen3_vl", "Qwen3VLForConditionalGeneration", packed.deepstack),
 )

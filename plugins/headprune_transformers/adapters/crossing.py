@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from headprune import Form, Generation
-from headprune_transformers.generating import GeneratingAdapter, repeated
+from headprune_transformers.adapters.generating import GeneratingAdapter, repeated
 
 
 class BlipAdapter(GeneratingAdapter):

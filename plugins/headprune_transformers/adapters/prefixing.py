@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headprune import Generation
-from headprune_transformers.chatting import ChatAdapter
+from headprune_transformers.adapters.chatting import ChatAdapter
 
 
 class PrefixAdapter(ChatAdapter):

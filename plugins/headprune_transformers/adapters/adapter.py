@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from headprune import Adapter, Form, ModelError, ModelRef, answering, showing
 from headprune_transformers.attending import attention_weights
+from headprune_transformers.processors import read_processor
 from headprune_transformers.slicing import save_code, slice_model
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class TransformersAdapter(Adapter):
     are to be put into words; what stands behind them (final norm, connector, language model) is the model's own code.
     """
 
+    processor_parts: ClassVar[Mapping[str, str]] = {"processor": "AutoProcessor"}
+    """What reads the processor where headprune is not installed: variable -> class in `transformers`."""
+
     def __init__(self, model: nn.Module, processor: Any, family: Family, ref: ModelRef) -> None:
         super().__init__(model, family.layout_of(model.config), ref)
         self.processor = processor
@@ -36,16 +40,27 @@ class TransformersAdapter(Adapter):
         """The model's configuration."""
         return self.model.config
 
+    @classmethod
+    def read_processor(cls, name: str, model_type: str, **options: Any) -> Any:
+        """The processor in a folder or of a hub id."""
+        return read_processor(name, model_type, **options)
+
+    @classmethod
+    def image_part(cls, processor: Any) -> Any:
+        """The part of a processor that is given pictures."""
+        return processor.image_processor
+
+    @property
+    def image_processor(self) -> Any:
+        """The part of this model's processor that is given pictures."""
+        return self.image_part(self.processor)
+
     @property
     def tokens(self) -> int:
-        return self.family.tokens(self.processor.image_processor if self.family.cut else self.config)
-
-    @property
-    def vocabulary(self) -> int:
-        return int(self.config.get_text_config().vocab_size)
+        return self.family.tokens(self.config, lambda: self.image_processor)
 
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
-        pixels: Tensor = self.processor.image_processor(images=list(pictures), return_tensors="pt")["pixel_values"]
+        pixels: Tensor = self.image_processor(images=list(pictures), return_tensors="pt")["pixel_values"]
         return pixels.to(self.device, self.dtype)
 
     def encode(self, pixels: Tensor, form: Form = None) -> None:
@@ -60,16 +75,21 @@ class TransformersAdapter(Adapter):
         self.model.save_pretrained(folder, save_original_format=not is_sliced)  # type: ignore[operator]
         self.processor.save_pretrained(folder)
         if is_sliced:
-            save_code(self.family, folder)
+            save_code(self.model, self.family, folder)
 
     def loading(self) -> str:
         code = ", trust_remote_code=True" if hasattr(self.config, "headprune") else ""
-        auto = self.family.auto_class
-        needs = "  # needs torchvision, for videos" if hasattr(self.processor, "videos") else ""
-        return (
-            f"from transformers import {auto}, AutoProcessor\n\n"
-            f"model = {auto}.from_pretrained(FOLDER{code})\n"
-            f"processor = AutoProcessor.from_pretrained(FOLDER{code}){needs}"
+        auto, parts = self.family.auto_class, self.processor_parts
+        lines = [f"{name} = {kind}.from_pretrained(FOLDER{code})" for name, kind in parts.items()]
+        if hasattr(self.processor, "videos"):
+            lines[0] += "  # needs torchvision, for videos"
+        return "\n".join(
+            [
+                f"from transformers import {', '.join([auto, *parts.values()])}",
+                "",
+                f"model = {auto}.from_pretrained(FOLDER{code})",
+                *lines,
+            ]
         )
 
     def without_heads(self, kept: Sequence[Sequence[int]]) -> TransformersAdapter:

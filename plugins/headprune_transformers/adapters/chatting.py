@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from headprune import Form, Generation, ModelError, ModelRef
+from headprune_transformers.adapters.generating import GeneratingAdapter
 from headprune_transformers.family import Family
-from headprune_transformers.generating import GeneratingAdapter
 
 if TYPE_CHECKING:
     from PIL.Image import Image

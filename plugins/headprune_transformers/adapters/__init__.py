@@ -1,0 +1,1 @@
+"""How pictures go into a family and words come out."""

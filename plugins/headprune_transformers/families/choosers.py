@@ -1,0 +1,81 @@
+"""Families without a text decoder: they choose among labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from typing import Any
+
+from headprune_transformers.adapters.choosing import ClassifierAdapter, SigmoidAdapter, ZeroShotAdapter
+from headprune_transformers.families.towers import CLIP, VIT, patches, patches_and_cls
+from headprune_transformers.family import Family, Tokens
+
+
+def _classifier(
+    model_type: str, model_class: str, tokens: Tokens, layers: str = VIT.layers, others: tuple[str, ...] = ()
+) -> Family:
+    return Family(
+        model_type,
+        model_class,
+        "AutoModelForImageClassification",
+        ClassifierAdapter,
+        replace(VIT, tower=model_type, layers=layers),
+        "num_attention_heads",
+        "embeddings",
+        tokens,
+        others=others,
+    )
+
+
+def _cropped(before: Callable[[Any], int]) -> Tokens:
+    """T where pictures are as large as the processor makes them, whatever size the configuration names."""
+
+    def tokens(config: Any, image_processor: Callable[[], Any]) -> int:
+        settings = image_processor()
+        made = settings.crop_size if settings.do_center_crop else settings.size
+        seen = copy(config)
+        seen.image_size = (made["height"], made["width"])
+        return patches(seen) + before(config)
+
+    return tokens
+
+
+CHOOSERS = (
+    Family(
+        "clip",
+        "CLIPModel",
+        "AutoModelForZeroShotImageClassification",
+        ZeroShotAdapter,
+        CLIP,
+        "vision_config.num_attention_heads",
+        "embeddings",
+        patches_and_cls,
+    ),
+    Family(
+        "siglip",
+        "SiglipModel",
+        "AutoModelForZeroShotImageClassification",
+        SigmoidAdapter,
+        replace(CLIP, cls=False),
+        "vision_config.num_attention_heads",
+        "embeddings",
+        lambda config, _: patches(config.vision_config),
+    ),
+    _classifier("vit", "ViTForImageClassification", lambda config, _: patches(config) + 1),
+    # Behind the CLS token stands one that a teacher was imitated with; it has a classifier of its own, or none.
+    _classifier(
+        "deit",
+        "DeiTForImageClassification",
+        lambda config, _: patches(config) + 2,
+        others=("DeiTForImageClassificationWithTeacher",),
+    ),
+    # Positions are stretched over any picture: published ones are for larger pictures than the processor makes.
+    _classifier("dinov2", "Dinov2ForImageClassification", _cropped(lambda config: 1), "encoder.layer"),
+    _classifier(
+        "dinov2_with_registers",
+        "Dinov2WithRegistersForImageClassification",
+        _cropped(lambda config: 1 + config.num_register_tokens),
+        "encoder.layer",
+    ),
+)
