@@ -92,8 +92,6 @@ def _configuration(request: LoadRequest) -> tuple[Any, Family]:
     reason = family.refused(config)
     if reason is not None:
         raise ModelError(f"{request.name} is not supported: {reason}", "README lists the models that are")
-    # Of a tower that is not supported no weights are fetched either.
-    family.layout_of(config)
     return config, family
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from headprune import ModelError, TowerLayout
+from headprune import TowerLayout
 from headprune_transformers.sliced import SLICED, Tower
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Family:
         refused: why a model with this configuration is not supported; None where it is.
         unread: beginnings of the names of weights that nothing reads here, and that checkpoints may lack.
         unsliceable: why heads of a model with this configuration cannot be taken out; None where they can.
-        towers: layouts by the tower's model type, where a model may bring any tower: these are the ones that work.
+        towers: layouts by the tower's model type, where a model may bring one of several; `refused` names all others.
         inner: the attention's attribute that holds the width of all its head outputs, where it has one.
     """
 
@@ -60,23 +60,9 @@ class Family:
     inner: str | None = None
 
     def layout_of(self, config: Any) -> TowerLayout:
-        """The tower of a model with this configuration.
-
-        Raises:
-            ModelError: its tower is of a kind that is not supported.
-        """
-        return replace(self._tower_of(config), reads=self.reads(config))
-
-    def _tower_of(self, config: Any) -> TowerLayout:
-        if not self.towers:
-            return self.layout
-        kind = config.vision_config.model_type
-        if kind not in self.towers:
-            raise ModelError(
-                f"a {self.model_type} model with a tower of type {kind!r} is not supported",
-                f"its tower has to be of type {' or '.join(self.towers)}",
-            )
-        return self.towers[kind]
+        """The tower of a model with this configuration."""
+        layout = self.towers[config.vision_config.model_type] if self.towers else self.layout
+        return replace(layout, reads=self.reads(config))
 
     def class_among(self, names: Iterable[str]) -> str:
         """Which class in `transformers` loads a model whose configuration names these (`architectures`)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from headprune import ModelError, TowerLayout
+from headprune import TowerLayout
 from headprune_transformers.adapters import packed
 from headprune_transformers.adapters.chatting import ChatAdapter
 from headprune_transformers.adapters.packed import PackedAdapter
@@ -33,12 +33,22 @@ _INTERN_TOWER = TowerLayout(
 
 def _feature_layers(config: Any) -> tuple[int, ...]:
     chosen = config.vision_feature_layer
-    reads = (chosen,) if isinstance(chosen, int) else tuple(chosen)
-    if any(depth % (config.vision_config.num_hidden_layers + 1) == 0 for depth in reads):
-        raise ModelError(
-            f"vision_feature_layer {chosen} reads the tower before its first layer", "there is nothing to score"
-        )
-    return reads
+    return (chosen,) if isinstance(chosen, int) else tuple(chosen)
+
+
+def _other_tower(*kinds: str) -> Callable[[Any], str | None]:
+    def refused(config: Any) -> str | None:
+        kind = config.vision_config.model_type
+        return None if kind in kinds else f"its tower is a {kind}, and only {' and '.join(kinds)} are"
+
+    return refused
+
+
+def _llava_refused(config: Any) -> str | None:
+    reads, layers = _feature_layers(config), config.vision_config.num_hidden_layers
+    if any(depth % (layers + 1) == 0 for depth in reads):
+        return f"its connector reads depths {reads} of {layers} layers, one of them before the first layer"
+    return _other_tower(*_CLIP_OR_SIGLIP)(config)
 
 
 def _tile_tokens(config: Any, _: Any = None) -> int:
@@ -90,6 +100,7 @@ CHAT_MODELS = (
         _tile_tokens,
         prompt=_PROMPT,
         reads=_feature_layers,
+        refused=_llava_refused,
         towers=_CLIP_OR_SIGLIP,
     ),
     Family(
@@ -103,6 +114,7 @@ CHAT_MODELS = (
         lambda config, _: grid_tiles(config) * _tile_tokens(config),
         prompt=_PROMPT,
         reads=_feature_layers,
+        refused=_llava_refused,
         towers=_CLIP_OR_SIGLIP,
     ),
     Family(
@@ -115,7 +127,7 @@ CHAT_MODELS = (
         "embeddings",
         _tile_tokens,
         prompt="caption en",
-        towers={"siglip_vision_model": _SIGLIP_TOWER},
+        refused=_other_tower("siglip_vision_model"),
     ),
     Family(
         "internvl",
@@ -129,7 +141,7 @@ CHAT_MODELS = (
         prompt=_PROMPT,
         reads=_feature_layers,
         unsliceable=_with_qk_norm,
-        towers={"internvl_vision": _INTERN_TOWER},
+        refused=_other_tower("internvl_vision"),
         inner="embed_dim",
     ),
     _qwen("qwen2_vl", "Qwen2VLForConditionalGeneration"),

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from headprune_transformers.adapters.tiling import Tiles
 from headprune_transformers.captions import caption_ids
+from headprune_transformers.adapters.tiling import Tiles
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -150,7 +150,7 @@ def test_more_dead_layers_are_announced_together(folder):
 @pytest.mark.parametrize("depth", [0, -4, [-1, 0]])
 def test_a_connector_that_reads_the_embeddings_is_refused(folder, depth):
     path = changed(folder("llava", fresh=True), vision_feature_layer=depth)
-    with pytest.raises(ModelError, match="before its first layer"):
+    with pytest.raises(ModelError, match=r"not supported: .* before the first layer"):
         load_model(str(path))
 
 
@@ -158,7 +158,7 @@ def test_a_connector_that_reads_the_embeddings_is_refused(folder, depth):
 def test_a_tower_of_another_kind_is_named_before_its_weights_are_read(folder, name, tower):
     path = changed(folder(name, fresh=True), vision_config={"model_type": tower})
     (path / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=f"with a tower of type '{tower}' is not supported .*has to be of type"):
+    with pytest.raises(ModelError, match=f"not supported: its tower is a {tower}, and only"):
         load_model(str(path))
 
 

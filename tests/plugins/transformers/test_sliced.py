@@ -123,7 +123,7 @@ def test_training_goes_on(many_heads, pictures):
 def test_heads_that_are_not_there(many_heads, heads):
     made = sliced(many_heads, without())
     with pytest.raises(ValueError, match="are not heads of a layer that has 16"):
-        keep_heads(made.model, FAMILIES["blip-2"].sliceable, [heads] * 3)
+        keep_heads(made.model, FAMILIES["blip-2"].sliceable("Blip2ForConditionalGeneration"), [heads] * 3)
     assert made.geometry == many_heads.geometry
 
 
@@ -131,5 +131,5 @@ def test_heads_that_are_not_there(many_heads, heads):
 def test_layers_that_are_not_there(many_heads, layers):
     made = sliced(many_heads, without())
     with pytest.raises(ValueError, match=f"given for {layers} layers, the tower has 3"):
-        keep_heads(made.model, FAMILIES["blip-2"].sliceable, [[0]] * layers)
+        keep_heads(made.model, FAMILIES["blip-2"].sliceable("Blip2ForConditionalGeneration"), [[0]] * layers)
     assert made.geometry == many_heads.geometry
