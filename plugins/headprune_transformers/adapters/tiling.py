@@ -15,7 +15,7 @@ from transformers.models.llava_next.modeling_llava_next import image_size_to_num
 
 from headprune import Form
 from headprune_transformers.adapters.chatting import ChatAdapter
-from headprune_transformers.families.towers import patches
+from headprune_transformers.towers import patches
 
 if TYPE_CHECKING:
     from PIL.Image import Image

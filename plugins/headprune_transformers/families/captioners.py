@@ -12,8 +12,8 @@ from headprune_transformers.adapters.flattened import FlattenedAdapter
 from headprune_transformers.adapters.git import GitAdapter
 from headprune_transformers.adapters.paired import PairedAdapter
 from headprune_transformers.adapters.querying import QueryingAdapter
-from headprune_transformers.families.towers import CLIP, EVA, VIT, patches, patches_and_cls
 from headprune_transformers.family import Family
+from headprune_transformers.towers import CLIP, EVA, VIT, patches, patches_and_cls
 
 _PIX2STRUCT = TowerLayout(
     tower="encoder",

@@ -12,8 +12,8 @@ from headprune_transformers.adapters.chatting import ChatAdapter
 from headprune_transformers.adapters.packed import PackedAdapter
 from headprune_transformers.adapters.prefixing import PrefixAdapter
 from headprune_transformers.adapters.tiling import GridAdapter, ThumbnailAdapter, grid_tiles, thumbnail_tiles
-from headprune_transformers.families.towers import CLIP, patches
 from headprune_transformers.family import Family
+from headprune_transformers.towers import CLIP, patches
 
 _PROMPT = "Describe the image."
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from headprune_transformers.adapters.choosing import ClassifierAdapter, SigmoidAdapter, ZeroShotAdapter
-from headprune_transformers.families.towers import CLIP, VIT, patches, patches_and_cls
 from headprune_transformers.family import Family, Tokens
+from headprune_transformers.towers import CLIP, VIT, patches, patches_and_cls
 
 
 def _classifier(
