@@ -102,7 +102,7 @@ def test_a_number_of_heads_that_makes_no_sense(meddle, heads, opening):
         lambda config: config.pop("vision_config"),
         lambda config: config.update(vision_config=3),
         lambda config: config.update(model_type="blip-2"),
-        lambda config: config.update(model_type="headprune-clip"),
+        lambda config: config.update(model_type="headprune-mistral"),
         lambda config: config.update(model_type="headprune-headprune-blip-2"),
     ],
 )
