@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -240,10 +241,10 @@ def test_models_that_are_not_there(place, scored_folder, score, model, code, tol
 
 
 def test_a_family_that_is_not_supported_gets_the_supported_ones(place, score):
-    (place / "clip").mkdir()
-    (place / "clip/config.json").write_text('{"model_type": "clip"}')
-    said = place.refuses(1, "score", "clip", *score[2:], "--samples", 2, "--out", "run")
-    assert "'clip' is not supported" in said and "blip-2, instructblip" in said
+    (place / "swin").mkdir()
+    (place / "swin/config.json").write_text('{"model_type": "swin"}')
+    said = place.refuses(1, "score", "swin", *score[2:], "--samples", 2, "--out", "run")
+    assert "'swin' is not supported" in said and "blip-2, instructblip" in said
 
 
 def test_a_checkpoint_that_is_not_whole(place, score):
@@ -255,6 +256,11 @@ def test_a_checkpoint_that_is_not_whole(place, score):
     save_tensors(tensors, part / "model.safetensors", {"format": "pt"})
     said = place.refuses(1, "score", "part", *score[2:], "--samples", 2, "--out", "run")
     assert "lacks weights" in said and lost in said
+    assert "the checkpoint is not whole" in said
+    config = json.loads((part / "config.json").read_text())
+    (part / "config.json").write_text(json.dumps({**config, "architectures": ["Blip2ForImageTextRetrieval"]}))
+    said = place.refuses(1, "score", "part", *score[2:], "--samples", 2, "--out", "run")
+    assert "it is a Blip2ForImageTextRetrieval; this takes a Blip2ForConditionalGeneration" in said
 
 
 def test_a_checkpoint_of_other_shapes(place):

@@ -9,7 +9,18 @@ from typing import Any
 
 from headprune_transformers.adapters.choosing import ClassifierAdapter, SigmoidAdapter, ZeroShotAdapter
 from headprune_transformers.family import Family, Tokens
+from headprune_transformers.sliced import SLICED
 from headprune_transformers.towers import CLIP, VIT, patches, patches_and_cls
+
+
+def _only(*classes: str) -> Callable[[Any], str | None]:
+    """Checkpoints of other classes have no labels, or no text tower to read any: no weights are fetched to find out."""
+
+    def refused(config: Any) -> str | None:
+        others = [name for name in config.architectures or () if name.removeprefix(SLICED) not in classes]
+        return f"it is a {others[0]}, and only {' or '.join(classes)} is" if others else None
+
+    return refused
 
 
 def _classifier(
@@ -25,6 +36,7 @@ def _classifier(
         "embeddings",
         tokens,
         others=others,
+        refused=_only(model_class, *others),
     )
 
 
@@ -51,6 +63,7 @@ CHOOSERS = (
         "vision_config.num_attention_heads",
         "embeddings",
         patches_and_cls,
+        refused=_only("CLIPModel"),
     ),
     Family(
         "siglip",
@@ -61,6 +74,7 @@ CHOOSERS = (
         "vision_config.num_attention_heads",
         "embeddings",
         lambda config, _: patches(config.vision_config),
+        refused=_only("SiglipModel"),
     ),
     _classifier("vit", "ViTForImageClassification", lambda config, _: patches(config) + 1),
     # Behind the CLS token stands one that a teacher was imitated with; it has a classifier of its own, or none.

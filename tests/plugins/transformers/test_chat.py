@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from headprune_transformers.captions import caption_ids
 from headprune_transformers.adapters.tiling import Tiles
+from headprune_transformers.captions import caption_ids
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
