@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headprune import DataError, Form, Generation, ModelError
+from headprune import DataError, Form, ModelError
 from headprune_transformers.adapters.chatting import ChatAdapter
 
 if TYPE_CHECKING:
@@ -55,11 +55,6 @@ class PackedAdapter(ChatAdapter):
         text = super().ask(prompt, form)
         # What tells positions in the picture (1) from words (0).
         return {**text, "mm_token_type_ids": (text["input_ids"] == self.config.image_token_id).long()}
-
-    def before(self, generation: Generation) -> str:
-        # Behind a new line the answer is a text of its own: a space in between would be another token.
-        before = super().before(generation)
-        return "" if before[-1:].isspace() else before
 
     def blank(self, form: Form) -> Image:
         from PIL import Image

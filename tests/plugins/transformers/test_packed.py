@@ -103,12 +103,6 @@ def _states(adapter):
     return states, Generation(), form
 
 
-def test_captions_are_texts_of_their_own(qwen2):
-    """No space between the template's last line and the caption: with a real vocabulary that is another token."""
-    assert qwen2.before(Generation()) == ""
-    assert qwen2.before(Generation(prompt="say <|image_pad|> so:")) == "say <|image_pad|> so:"
-
-
 def windows(adapter, pictures) -> list[list[int]]:
     """How many tokens attend to each other, in each layer."""
     pixels, form = adapter.prepare(pictures), adapter.form(pictures[0])
