@@ -8,7 +8,7 @@ from headprune import AdapterSpec, hookimpl
 @hookimpl
 def headprune_adapters() -> list[AdapterSpec]:
     """The transformers back end."""
-    summary = "Hugging Face models: BLIP-2 (T5, OPT), InstructBLIP, LLaVA, LLaVA-NeXT, PaliGemma, InternVL"
+    summary = "Hugging Face models: BLIP-2, LLaVA, Qwen-VL, CLIP and more (README lists them)"
     return [
-        AdapterSpec("transformers", "headprune_transformers.backend:TransformersBackend", summary, ("transformers>=5",))
+        AdapterSpec("transformers", "headprune_transformers.backend:TransformersBackend", summary, ("transformers>=5.23",))
     ]

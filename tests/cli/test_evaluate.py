@@ -30,7 +30,7 @@ def test_the_document(scored):
         assert row["score"].keys() == row["convergence_layer"].keys() == INTERVAL
         assert row["score"]["low"] <= row["score"]["mean"] <= row["score"]["high"]
         assert 0 <= row["convergence_layer"]["mean"] <= 2
-        assert row["parameters"] == 96064 and row["seconds_per_image"] > 0
+        assert row["parameters"] == 97504 and row["seconds_per_image"] > 0
     assert document["difference"].keys() == INTERVAL
     difference = document["after"]["score"]["mean"] - document["before"]["score"]["mean"]
     assert document["difference"]["mean"] == pytest.approx(difference, abs=1e-12)
