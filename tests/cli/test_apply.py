@@ -27,8 +27,8 @@ def test_the_document(scored, folded):
         "how": "fold",
         "scale": "mean-one",
         "pruned": [list(head) for head in lowest],
-        "parameters_before": 96064,
-        "parameters_after": 96064,
+        "parameters_before": 97504,
+        "parameters_after": 97504,
     }
     assert [layer for layer, _ in lowest] == [0, 1, 2]
 
@@ -91,7 +91,7 @@ def test_the_table_names_the_pruned_heads(scored):
     result = scored.run("apply", "model", "run/patch.safetensors", "--out", "out", "--prune", "fraction=0")
     assert result.exit_code == 0
     assert "pruned heads (layer.head, 0-based): none" in result.stdout
-    assert "96,064, unchanged by folding" in result.stdout
+    assert "97,504, unchanged by folding" in result.stdout
     assert result.stderr.splitlines() == ["wrote model: out"]
 
 

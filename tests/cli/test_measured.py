@@ -33,7 +33,7 @@ def test_the_card_tells_what_was_measured_of_just_this(scored, how):
     assert NOT_YET not in told and "On 3 pictures" in told
     for side in ("before", "after"):
         score = found[side]["score"]
-        assert f"| {side} | {score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}] | 96,064 |" in told
+        assert f"| {side} | {score['mean']:.3f} [{score['low']:.3f}, {score['high']:.3f}] | 97,504 |" in told
     difference = found["difference"]
     assert f"{difference['mean']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]" in told
     assert f"It beats {found['control']['beaten']} of 2 random head sets" in told

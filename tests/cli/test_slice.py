@@ -43,8 +43,8 @@ def test_the_document(scored):
     assert document.keys() == {"out", "how", "scale", "pruned", "parameters_before", "parameters_after"}
     assert (document["out"], document["how"], document["scale"]) == ("out", "slice", "mean-one")
     assert [layer for layer, _ in document["pruned"]] == [0, 1, 2]
-    assert document["parameters_before"] == 96064
-    assert document["parameters_after"] == 96064 - 3 * OF_ONE_HEAD == load_model("out").parameter_count()
+    assert document["parameters_before"] == 97504
+    assert document["parameters_after"] == 97504 - 3 * OF_ONE_HEAD == load_model("out").parameter_count()
     record = json.loads((scored / "out/headprune.json").read_text())
     assert (record["how"], record["base"], record["prune"]) == ("slice", "model", "count=1")
     assert record["pruned"] == document["pruned"] and record["patch"] == load_patch(scored / PATCH).digest()
@@ -57,15 +57,15 @@ def test_the_terminal(scored):
     heads = " ".join(f"{layer}.{head}" for layer in range(3) for head in range(4))
     text = " ".join(result.stdout.split())
     assert f"pruned heads (layer.head, 0-based): {heads}" in text
-    after = 96064 - 12 * OF_ONE_HEAD
-    assert f"parameters: 96,064 before, {after:,} after ({100 * (1 - after / 96064):.1f} % fewer)" in text
+    after = 97504 - 12 * OF_ONE_HEAD
+    assert f"parameters: 97,504 before, {after:,} after ({100 * (1 - after / 97504):.1f} % fewer)" in text
     assert result.stderr.splitlines() == ["wrote model: out"]
 
 
 def test_without_pruned_heads_slicing_is_folding(scored):
     for how in ("fold", "slice"):
         document = scored.document("apply", "model", PATCH, "--out", how, "--how", how)
-        assert document["pruned"] == [] and document["parameters_after"] == 96064
+        assert document["pruned"] == [] and document["parameters_after"] == 97504
     one, other = (
         scored.document("caption", name, *IMAGES, "--max-new-tokens", 8)["captions"] for name in ("fold", "slice")
     )
@@ -83,7 +83,7 @@ def test_hooked_folded_and_sliced_say_the_same(scored, rule, scale):
         assert scored.document("caption", how, *IMAGES, *said) == hooked
     patch = load_patch(scored / PATCH)
     lost = int(choose_pruned(patch, PruneRule.parse(rule)).sum())
-    assert load_model("slice").parameter_count() == 96064 - lost * OF_ONE_HEAD
+    assert load_model("slice").parameter_count() == 97504 - lost * OF_ONE_HEAD
     assert scored.document("caption", "model", *IMAGES, *said) != hooked
 
 
@@ -127,7 +127,7 @@ def test_a_sliced_model_is_scored_evaluated_and_sliced_again(there, score):
     patch = ("--patch", "again/patch.safetensors", "--prune", "fraction=0.5", "--random", 3)
     table = there.document("evaluate", "sliced", "--data", "data", "--scorer", "rouge", "--max-new-tokens", 5, *patch)
     assert (table["samples"], table["excluded"]) == (3, 2) and len(table["control"]["scores"]) == 3
-    assert table["before"]["parameters"] == 96064 - 6 * OF_ONE_HEAD
+    assert table["before"]["parameters"] == 97504 - 6 * OF_ONE_HEAD
 
     rule = ("--prune", "count=1")
     again = there.document("apply", "sliced", "again/patch.safetensors", "--out", "twice", "--how", "slice", *rule)
@@ -197,7 +197,7 @@ def test_a_model_that_has_no_heads_left(scored, score):
     assert "no head left" in said
     scored.refuses(2, "caption", "none", "data/p0.png", "--head", "0.0")
     table = scored.document("evaluate", "none", "--data", "data", "--scorer", "rouge", "--max-new-tokens", 5)
-    assert table["before"]["parameters"] == 96064 - 12 * OF_ONE_HEAD
+    assert table["before"]["parameters"] == 97504 - 12 * OF_ONE_HEAD
 
 
 def test_a_damaged_sliced_folder_is_refused_in_a_line(there, score):
