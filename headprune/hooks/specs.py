@@ -41,8 +41,16 @@ class EditSpec(Spec):
     """An edit: `target` names a subclass of `headprune.Edit`."""
 
 
+@dataclass(frozen=True, slots=True)
 class AdapterSpec(Spec):
-    """A model back end: `target` names a subclass of `headprune.Backend`."""
+    """A model back end: `target` names a subclass of `headprune.Backend`.
+
+    Attributes:
+        marker: a file that tells folders which this back end wrote: a MODEL that holds it is loaded by this one, with
+            no `name:` before it. Empty where it writes none.
+    """
+
+    marker: str = ""
 
 
 class DatasetSpec(Spec):

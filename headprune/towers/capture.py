@@ -110,7 +110,8 @@ class _Recorder:
 
     def _on_enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._once("input", args[0] if args else kwargs["hidden_states"])
-        if len(args) > 1 or any(isinstance(value, Tensor) for key, value in kwargs.items() if key != "hidden_states"):
+        beside = [value for key, value in kwargs.items() if key != "hidden_states"]
+        if any(value is not None for value in args[1:]) or any(isinstance(value, Tensor) for value in beside):
             raise ModelError(
                 f"layer {self._site.index} takes more than its states, row by row",
                 "replaying such a layer needs a layout of its own",
