@@ -66,6 +66,7 @@ def export(
     made = sliced(adapter, coefficients) if how == "slice" else None
     record = {
         "base": adapter.ref.name,
+        "backend": adapter.ref.backend,
         "base_revision": adapter.ref.revision,
         "how": how,
         "pruned": [list(head) for head in head_list(silent(adapter.geometry, coefficients))],

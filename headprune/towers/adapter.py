@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from headprune.errors import ModelError
 from headprune.towers.capture import Trace, trace
 from headprune.towers.layout import Site, TowerLayout, find_sites, measure
 from headprune.types import Generation, Geometry, ModelRef
@@ -170,6 +171,17 @@ class Adapter(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write model, processor and generation settings into `folder`, loadable without headprune."""
+
+    def convert(self, folder: Path) -> None:
+        """Write the model as the transformers checkpoint of the same weights into `folder`.
+
+        Raises:
+            ModelError: it is one already, or transformers has no such model.
+        """
+        raise ModelError(
+            f"{self.ref} is a {self.ref.backend} model, and has no other form to be converted to",
+            "lavis:ARCH/TYPE is converted to a transformers checkpoint",
+        )
 
     @abstractmethod
     def loading(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headprune import Adapter, Generation, ModelRef, TeacherForced, TowerLayout, answering
+from headprune import Adapter, Generation, ModelRef, TeacherForced, TowerLayout, answering, notice
 from headprune_lavis.folder import save_folder
 from headprune_lavis.speech import padded, speech_of
 from headprune_lavis.standalone import CODE, keep_heads
@@ -99,6 +99,15 @@ class LavisAdapter(Adapter):
     def save(self, folder: Path) -> None:
         save_folder(self.model, self.description, folder)
 
+    def convert(self, folder: Path) -> None:
+        # It reads a processor of torchvision's, which is there by now.
+        from headprune_lavis.convert import write_transformers
+
+        write_transformers(self.model, self.processor, folder)
+        prompt = getattr(self.model, "prompt", "")
+        if prompt:
+            notice(f"LAVIS asks this model {prompt!r}; transformers asks nothing of itself: give it as --prompt there")
+
     def loading(self) -> str:
         return (
             "import sys\n\n"
@@ -108,7 +117,9 @@ class LavisAdapter(Adapter):
         )
 
     def without_heads(self, kept: Sequence[Sequence[int]]) -> LavisAdapter:
-        shared = {id(tensor): tensor for tensors in (self.model.parameters(), self.model.buffers()) for tensor in tensors}
+        shared = {
+            id(tensor): tensor for tensors in (self.model.parameters(), self.model.buffers()) for tensor in tensors
+        }
         made: Any = copy.deepcopy(self.model, shared)
         keep_heads(made, kept)
         before = self.description.get("kept") or [list(range(count)) for count in self.geometry.heads_in]

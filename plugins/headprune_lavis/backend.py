@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,9 @@ def _only_tensors() -> Iterator[None]:
 @contextmanager
 def _worded(request: LoadRequest) -> Iterator[None]:
     try:
-        yield
+        # LAVIS prints what it does to position embeddings; stdout is for results.
+        with redirect_stdout(sys.stderr):
+            yield
     except ModelError:
         raise
     # LAVIS, transformers and the network raise anything.

@@ -78,9 +78,7 @@ class Speech(ABC):
         """[R, Q, d'], what the Q-Former makes of states."""
         queries, normed, mask = self._seen(states)
         bert = self.model.Qformer.bert
-        answer = bert(
-            query_embeds=queries, encoder_hidden_states=normed, encoder_attention_mask=mask, return_dict=True
-        )
+        answer = bert(query_embeds=queries, encoder_hidden_states=normed, encoder_attention_mask=mask, return_dict=True)
         found: Tensor = answer.last_hidden_state
         return found
 

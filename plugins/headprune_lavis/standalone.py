@@ -61,7 +61,7 @@ def import_lavis() -> bool:
             raise
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")  # noqa: TOR901
+        library: Any = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         # What it declares lasts as long as the object.
@@ -105,7 +105,7 @@ def fill(model: Any, folder: str | Path) -> None:
     """
     from safetensors.torch import load_file
 
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights |= load_file(file)
     try:

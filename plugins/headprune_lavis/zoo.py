@@ -1,4 +1,4 @@
-"""What is behind `lavis:REF`: a model of LAVIS's zoo, or a folder that headprune exported; and which of them can speak."""
+"""What is behind `lavis:REF`: a model of LAVIS's zoo or a folder that headprune wrote, and which of them can speak."""
 
 from __future__ import annotations
 
