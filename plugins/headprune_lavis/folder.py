@@ -13,6 +13,7 @@ from headprune_lavis import standalone
 from headprune_lavis.zoo import Description
 
 _FETCHED = ("pretrained", "finetuned")
+_PART = "5GB"
 
 
 def save_folder(model: Any, description: Description, folder: Path) -> None:
@@ -42,4 +43,4 @@ def save_tensors(tensors: dict[str, Tensor], folder: Path) -> None:
         # safetensors refuses tensors that share memory, and the hub's writer keeps one name of them.
         written[name] = tensor.detach().cpu().clone() if where in seen and tensor.numel() else tensor.detach().cpu()
         seen.add(where)
-    save_torch_state_dict(written, folder, metadata={"format": "pt"}, max_shard_size="5GB")
+    save_torch_state_dict(written, folder, metadata={"format": "pt"}, max_shard_size=_PART)

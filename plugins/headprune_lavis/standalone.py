@@ -108,13 +108,18 @@ def fill(model: Any, folder: str | Path) -> None:
     weights: dict[str, Tensor] = {}
     for file in sorted(Path(folder).glob("model*.safetensors")):
         weights |= load_file(file)
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise ValueError(f"{folder} does not hold the weights of its model: {error}") from error
-    for name in ("t5_model", "opt_model"):
-        if hasattr(model, name):
-            getattr(model, name).tie_weights()
+    # One weight with several names is in the file under each of them.
+    for first, *others in names.values():
+        for other in others:
+            parent, _, last = other.rpartition(".")
+            setattr(model.get_submodule(parent), last, model.get_parameter(first))
 
 
 @contextmanager

@@ -7,9 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
+from tests.cli.conftest import Place, furnish
 from tests.support import tiny_lavis
 
 
@@ -47,3 +49,11 @@ def tiny(zoo: Path, name: str, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.chdir(zoo)
     return headprune.load_model(name)
+
+
+@pytest.fixture
+def lavis_place(zoo: Path, tmp_path: Path, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A folder to run commands in, in which LAVIS finds its BERT."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bert-base-uncased").symlink_to(zoo / "bert-base-uncased")
+    return furnish(tmp_path, zoo, pictures)
