@@ -48,9 +48,8 @@ class Catalogue:
         if len(found) == 1:
             unmet = unmet_requirements(found[0])
             if unmet:
-                raise PluginError(
-                    f"{kind} {name!r} needs {', '.join(unmet)}", f"pip install {' '.join(map(repr, unmet))}"
-                )
+                advice = found[0].advice or f"pip install {' '.join(map(repr, unmet))}"
+                raise PluginError(f"{kind} {name!r} needs {', '.join(unmet)}", advice)
             return found[0]
         if found:
             raise PluginError(f"{kind} {name!r} is offered by {len(found)} plugins", "uninstall all but one")

@@ -24,12 +24,15 @@ class Spec:
         target: `package.module:Class`, imported on first use.
         summary: one sentence for `headprune plugins list`.
         requires: packages it needs, as requirement strings (`"transformers>=5"`); checked before the import.
+        advice: the next step where they are missing and installing them would break something else; by default
+            that is what is advised.
     """
 
     name: str
     target: str
     summary: str
     requires: tuple[str, ...] = ()
+    advice: str = ""
 
 
 class ScorerSpec(Spec):
