@@ -111,6 +111,11 @@ class Adapter(ABC):
         """The tower's dtype."""
         return self.sites[0].output.weight.dtype
 
+    @property
+    def speech_dtype(self) -> torch.dtype:
+        """What is computed in behind the tower: captions and likelihoods are no more exact than that."""
+        return self.dtype
+
     def parameter_count(self) -> int:
         """Parameters of the whole model."""
         return sum(parameter.numel() for parameter in self.model.parameters())

@@ -69,6 +69,10 @@ class LavisAdapter(Adapter):
     def vocabulary(self) -> int:
         return self.speech.vocabulary
 
+    @property
+    def speech_dtype(self) -> torch.dtype:
+        return self.dtype if self.device.type == "cpu" else self.speech.autocast_dtype
+
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
         pixels = torch.stack([self.processor(picture.convert("RGB")) for picture in pictures])
         return pixels.to(self.device, self.dtype)

@@ -45,6 +45,11 @@ class Speech(ABC):
         """The token that ends a caption."""
         return int(self.tokenizer.eos_token_id)
 
+    @property
+    def autocast_dtype(self) -> torch.dtype:
+        """What LAVIS rounds to behind the tower, on CUDA."""
+        return torch.float16
+
     def prompt(self, generation: Generation) -> str:
         """What is asked: the model's own prompt, unless another is given."""
         return str(self.model.prompt) if generation.prompt is None else generation.prompt
@@ -70,7 +75,7 @@ class Speech(ABC):
         """What the Q-Former reads: queries [R, Q, d'], the normed states [R, T, d] and their mask [R, T]."""
         with self.model.maybe_autocast():
             normed: Tensor = self.model.ln_vision(states)
-        normed = normed.float() if normed.dtype != torch.float64 else normed
+        normed = normed.float()
         mask = torch.ones(normed.shape[:-1], dtype=torch.long, device=normed.device)
         return self.model.query_tokens.expand(len(normed), -1, -1), normed, mask
 
@@ -93,6 +98,10 @@ class T5Speech(Speech):
     @property
     def language_model(self) -> Any:
         return self.model.t5_model
+
+    @property
+    def autocast_dtype(self) -> torch.dtype:
+        return torch.bfloat16
 
     @property
     def tokenizer(self) -> Any:
@@ -157,6 +166,11 @@ class QFormerSpeech(Speech):
     @property
     def language_model(self) -> Any:
         return self.model.Qformer
+
+    @property
+    def autocast_dtype(self) -> torch.dtype:
+        # Not even there.
+        return torch.float32
 
     @property
     def tokenizer(self) -> Any:

@@ -1,7 +1,8 @@
 """LAVIS models that hold heads of any number: built without their checkpoints, and filled from safetensors.
 
 headprune saves this very file beside the weights of an exported model, as `load_lavis.py`, so that the folder loads
-where headprune is not installed: `load(folder)`. It must therefore import nothing but torch, safetensors and LAVIS.
+where headprune is not installed: `load(folder)`. It must therefore import nothing but LAVIS, what that needs, and
+safetensors.
 
 `lavis.json` in such a folder holds `arch` and `model`, which LAVIS builds the model from, `preprocess`, which it builds
 the picture processor from, and of a sliced model `heads`, how many each layer had, and `kept`, which of them each layer
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import ImageFile
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -67,8 +69,11 @@ def import_lavis() -> bool:
         # What it declares lasts as long as the object.
         _declared.append(library)
         helped = True
+    truncated = ImageFile.LOAD_TRUNCATED_IMAGES
     import lavis.models  # noqa: F401
 
+    # LAVIS has Pillow fill up truncated pictures, in the whole process, with grey.
+    ImageFile.LOAD_TRUNCATED_IMAGES = truncated
     return helped
 
 

@@ -15,4 +15,4 @@ def test_a_place_that_holds_something_is_refused_before_anything_is_loaded(place
 
 
 def test_a_model_that_is_not_there(place):
-    assert "./none is not there" in place.refuses(1, "convert", "./none", "--to", "out")
+    assert "/no/model is not there" in place.refuses(1, "convert", "/no/model", "--to", "out")

@@ -48,6 +48,13 @@ def test_score_apply_evaluate_and_caption(lavis_place: Place, model: str):
     assert layer["captions"] != said["captions"] and head["captions"]
 
 
+def test_truncated_pictures_are_refused_beside_lavis(lavis_place: Place):
+    """LAVIS tells Pillow to fill them up."""
+    whole = (lavis_place / "data/p0.png").read_bytes()
+    (lavis_place / "cut.png").write_bytes(whole[: len(whole) // 2])
+    assert "cut.png" in lavis_place.refuses(1, "caption", MODEL, "data/p0.png", "cut.png")
+
+
 @pytest.mark.parametrize("scorer", ["logit", "gradient"])
 def test_scorers_without_text(lavis_place: Place, scorer: str):
     edit = ("--edit", "ablate") if scorer == "logit" else ()
