@@ -1,15 +1,24 @@
 # What a newcomer types: `make demo`, `make test`. What a developer types: `make check`.
-# Everything runs in a virtual environment of its own; VENV=path puts it elsewhere.
+# Everything runs in a virtual environment of its own; VENV=path puts it elsewhere. LAVIS needs another one.
 
 VENV ?= .venv
+VENV_LAVIS ?= .venv-lavis
 PYTHON ?= python3
 RUN ?= demo-run
 BENCH ?=
 BIN := $(VENV)/bin
+BIN_LAVIS := $(VENV_LAVIS)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+PIP_LAVIS := $(BIN_LAVIS)/pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml $(shell find headprune plugins -type f -not -name '*.pyc')
 
-.PHONY: demo test families check bench format build clean
+LAVIS_TESTS := tests/hooks/test_lazy.py tests/hooks/test_local.py tests/hooks/test_manager.py tests/patch/test_card.py \
+	tests/patch/test_file.py tests/patch/test_prune.py tests/plugins/bertscore tests/plugins/cider tests/plugins/lavis \
+	tests/plugins/ngram tests/plugins/datasets/test_coco.py tests/plugins/datasets/test_imagefolder.py tests/recipes \
+	tests/report tests/runs tests/scoring/test_importance.py tests/scoring/test_statistics.py tests/test_labels.py \
+	tests/test_pictures.py tests/towers/test_calls.py
+
+.PHONY: demo test families test-lavis check bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -23,6 +32,12 @@ test: $(VENV)/.test
 # The suite over all model families; writes what it finds into README's table.
 families: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -p tests.support.family_table tests/plugins/transformers/test_families.py
+
+# The plugin's tests, and those of the core and of other plugins that need no model of transformers 5. The other
+# environment speaks for transformers where the two are compared.
+test-lavis: $(VENV_LAVIS)/.test $(VENV)/.installed
+	OMP_NUM_THREADS=1 HEADPRUNE_TRANSFORMERS_PYTHON=$(abspath $(BIN)/python) \
+		$(BIN_LAVIS)/python -m pytest -n 2 $(LAVIS_TESTS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -65,4 +80,10 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.bench: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[bench]"
+	touch $@
+
+$(VENV_LAVIS)/.test: constraints-lavis.txt pyproject.toml
+	test -x $(BIN_LAVIS)/python || $(PYTHON) -m venv $(VENV_LAVIS)
+	$(PIP_LAVIS) install "$$(grep '^torch==' constraints-lavis.txt)"
+	$(PIP_LAVIS) install --constraint constraints-lavis.txt --editable ".[lavis]" pytest pytest-xdist hypothesis
 	touch $@

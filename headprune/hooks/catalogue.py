@@ -7,6 +7,7 @@ import inspect
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, get_args
 
 from packaging.requirements import Requirement
@@ -47,13 +48,17 @@ class Catalogue:
         if len(found) == 1:
             unmet = unmet_requirements(found[0])
             if unmet:
-                raise PluginError(
-                    f"{kind} {name!r} needs {', '.join(unmet)}", f"pip install {' '.join(map(repr, unmet))}"
-                )
+                advice = found[0].advice or f"pip install {' '.join(map(repr, unmet))}"
+                raise PluginError(f"{kind} {name!r} needs {', '.join(unmet)}", advice)
             return found[0]
         if found:
             raise PluginError(f"{kind} {name!r} is offered by {len(found)} plugins", "uninstall all but one")
         raise self._unknown(kind, name)
+
+    def written_by(self, folder: Path) -> str | None:
+        """The model back end whose marker lies in `folder`; None where there is none."""
+        specs = (spec for plugin in self.plugins for spec in plugin.specs if isinstance(spec, AdapterSpec))
+        return next((spec.name for spec in specs if spec.marker and (folder / spec.marker).is_file()), None)
 
     def load(self, kind: str, name: str) -> Any:
         """The class (for adapters: the function) behind `name`, or behind a local `./file.py:Class` the user typed.

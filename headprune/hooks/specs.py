@@ -24,12 +24,15 @@ class Spec:
         target: `package.module:Class`, imported on first use.
         summary: one sentence for `headprune plugins list`.
         requires: packages it needs, as requirement strings (`"transformers>=5"`); checked before the import.
+        advice: the next step where they are missing and installing them would break something else; by default
+            that is what is advised.
     """
 
     name: str
     target: str
     summary: str
     requires: tuple[str, ...] = ()
+    advice: str = ""
 
 
 class ScorerSpec(Spec):
@@ -41,8 +44,16 @@ class EditSpec(Spec):
     """An edit: `target` names a subclass of `headprune.Edit`."""
 
 
+@dataclass(frozen=True, slots=True)
 class AdapterSpec(Spec):
-    """A model back end: `target` names a subclass of `headprune.Backend`."""
+    """A model back end: `target` names a subclass of `headprune.Backend`.
+
+    Attributes:
+        marker: a file that tells folders which this back end wrote: a MODEL that holds it is loaded by this one, with
+            no `name:` before it. Empty where it writes none.
+    """
+
+    marker: str = ""
 
 
 class DatasetSpec(Spec):

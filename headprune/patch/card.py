@@ -8,7 +8,7 @@ from typing import Any
 _TITLE = {
     "fold": "Pruned heads are silent; all sizes are the base model's, so it loads as that does.",
     "slice": "Pruned heads are gone from the vision tower's weights. Those that are left are counted anew from 0; "
-    "`headprune.kept` in `config.json` says what each was called in the unpruned model.",
+    "`kept` in the model's configuration says what each was called in the unpruned model.",
 }
 
 
@@ -16,7 +16,8 @@ def model_card(record: Mapping[str, Any], loading: str, evaluation: Mapping[str,
     """Markdown for an exported folder.
 
     Args:
-        record: what was done: `base`, `how`, `pruned`, and what is known of `base_revision`, `patch`, `scale`, `prune`.
+        record: what was done: `base`, `how`, `pruned`, and what is known of `backend`, `base_revision`, `patch`,
+            `scale`, `prune`.
         loading: Python that loads the folder, FOLDER standing for its path.
         evaluation: the document of `headprune evaluate --json` for the same patch, scale and pruning, if there is one.
     """
@@ -36,7 +37,7 @@ def model_card(record: Mapping[str, Any], loading: str, evaluation: Mapping[str,
         by_layer.setdefault(layer, []).append(str(head))
     heads = [f"| {layer} | {', '.join(numbers)} |" for layer, numbers in by_layer.items()]
     parts = [
-        "---\nlibrary_name: transformers\ntags:\n- headprune\n---",
+        f"---\nlibrary_name: {record.get('backend', 'transformers')}\ntags:\n- headprune\n---",
         f"# {_code(record['base'])}, pruned by headprune",
         f"Heads of the vision tower were weighed and pruned. {_TITLE[record['how']]}",
         "\n".join(["| | |", "|---|---|", *facts]),

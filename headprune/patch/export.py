@@ -68,6 +68,7 @@ def export(
     made = sliced(adapter, coefficients) if how == "slice" else None
     record = {
         "base": adapter.ref.name,
+        "backend": adapter.ref.backend,
         "base_revision": adapter.ref.revision,
         "how": how,
         "pruned": [list(head) for head in head_list(silent(adapter.geometry, coefficients))],
@@ -109,11 +110,11 @@ def compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:
         thinks = again.likelihood(found, said, generation, form).log_probs
     _near("last states", states, found, adapter.dtype)
     changed = sum(one != other for one, other in zip(said, says, strict=True))
-    if changed and adapter.dtype == torch.float32:
+    if changed and adapter.speech_dtype == torch.float32:
         raise ModelError(f"the exported model says {says!r} where the patched one says {said!r}", _BUG)
-    _near("next-token log-probabilities", logits, thinks, adapter.dtype)
+    _near("next-token log-probabilities", logits, thinks, adapter.speech_dtype)
     if changed:
-        kind = str(adapter.dtype).removeprefix("torch.")
+        kind = str(adapter.speech_dtype).removeprefix("torch.")
         notice(f"{changed} of {_PICTURES} captions changed by {kind} rounding when heads were taken out")
 
 

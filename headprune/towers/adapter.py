@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from headprune.errors import ModelError
 from headprune.towers.capture import Trace, trace
 from headprune.towers.layout import Site, TowerLayout, find_sites, measure
 from headprune.types import Form, Generation, Geometry, ModelRef
@@ -115,6 +116,11 @@ class Adapter(ABC):
         """The tower's dtype."""
         return self.sites[0].output.weight.dtype
 
+    @property
+    def speech_dtype(self) -> torch.dtype:
+        """What is computed in behind the tower: captions and likelihoods are no more exact than that."""
+        return self.dtype
+
     def parameter_count(self) -> int:
         """Parameters of the whole model."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -217,6 +223,17 @@ class Adapter(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write model, processor and generation settings into `folder`, loadable without headprune."""
+
+    def convert(self, folder: Path) -> None:
+        """Write the model as the transformers checkpoint of the same weights into `folder`.
+
+        Raises:
+            ModelError: it is one already, or transformers has no such model.
+        """
+        raise ModelError(
+            f"{self.ref} is a {self.ref.backend} model, and has no other form to be converted to",
+            "lavis:ARCH/TYPE is converted to a transformers checkpoint",
+        )
 
     @abstractmethod
     def loading(self) -> str:

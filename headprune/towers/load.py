@@ -43,7 +43,8 @@ def locate(model: str, request: LoadRequest | None = None) -> tuple[Backend, Loa
     head, colon, rest = model.partition(":")
     # A prefix is a back end only if one of that name is installed or it cannot be part of a path.
     known = catalogue().names("adapter")
-    name, ref = (head, rest) if colon and (head in known or not Path(model).exists()) else (DEFAULT_BACKEND, model)
+    named = colon and (head in known or not Path(model).exists())
+    name, ref = (head, rest) if named else (catalogue().written_by(Path(model)) or DEFAULT_BACKEND, model)
     if model == "demo":
         ref = str(demo.model_path())
     elif not Path(ref).is_dir() and name == DEFAULT_BACKEND and not _HUB_ID.fullmatch(ref):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
+import headprune_lavis.plugin
 import pytest
 
 from headprune.errors import ExitCode, PluginError
 from headprune.hooks.catalogue import KINDS, Catalogue, catalogue
-from headprune.hooks.manager import Plugin
+from headprune.hooks.manager import Plugin, collect_specs
+from headprune.hooks.specs import AdapterSpec
 
 SHIPPED = {
     "scorer": {"bertscore", "bleu", "cider", "gradient", "logit", "rouge"},
@@ -62,3 +67,25 @@ def test_nothing_installed_is_said():
     with pytest.raises(PluginError) as caught:
         Catalogue([Plugin("empty", "p", "1")]).find("scorer", "cider")
     assert caught.value.hint == "installed: none"
+
+
+def test_a_folder_is_known_by_the_marker_of_the_back_end_that_wrote_it(tmp_path: Path):
+    marked, plain = AdapterSpec("a", "x:Y", "s", marker="a.json"), AdapterSpec("b", "x:Y", "s")
+    known = Catalogue([Plugin("p", "p", "1", specs=(plain, marked))])
+    assert known.written_by(tmp_path) is None
+    (tmp_path / "a.json").mkdir()
+    assert known.written_by(tmp_path) is None
+    (tmp_path / "a.json").rmdir()
+    (tmp_path / "a.json").touch()
+    assert known.written_by(tmp_path) == "a"
+    assert known.written_by(tmp_path / "a.json") is None
+
+
+@pytest.mark.skipif(find_spec("lavis") is not None, reason="LAVIS is installed here")
+def test_lavis_says_what_it_needs(tmp_path: Path):
+    known = Catalogue([Plugin("lavis", "headprune", "1", specs=collect_specs(headprune_lavis.plugin, "lavis"))])
+    (tmp_path / "lavis.json").touch()
+    assert known.written_by(tmp_path) == "lavis"
+    with pytest.raises(PluginError, match=r"'lavis' needs salesforce-lavis==1.0.2, transformers>=4.25,<4.27") as caught:
+        known.load("adapter", "lavis")
+    assert "headprune[lavis]" in caught.value.hint and caught.value.exit_code == ExitCode.PLUGIN

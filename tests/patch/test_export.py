@@ -81,6 +81,7 @@ def test_the_record(blip2, tmp_path: Path, how):
     record = json.loads((tmp_path / "out" / RECORD).read_text())
     assert record == {
         "base": blip2.ref.name,
+        "backend": "transformers",
         "base_revision": None,
         "how": how,
         "patch": "abc",

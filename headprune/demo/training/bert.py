@@ -83,6 +83,8 @@ def train(out: Path, steps: int, batch: int, rate: float, seed: int) -> None:
     encoder.load_state_dict(model.bert.state_dict(), strict=False)
     encoder.save_pretrained(out)
     words.save_pretrained(out)
+    # What bert-score asks transformers 4.25, LAVIS's, to read.
+    (out / "vocab.txt").write_text("".join(f"{word}\n" for word in sorted(words.vocab, key=words.vocab.get)))
 
 
 def _texts(scenes: list[Facts], luck: Random) -> tuple[list[str], list[str]]:

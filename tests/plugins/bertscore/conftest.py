@@ -27,7 +27,10 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = sorted({word for sentence in SENTENCES for word in sentence.split()})
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *(f"##{letter}" for letter in "abcdefgs")]
     folder = tmp_path_factory.mktemp("models") / "tiny-bert"
-    BertTokenizer(vocab={token: number for number, token in enumerate(tokens)}).save_pretrained(folder)
+    folder.mkdir()
+    # A file that transformers 4.25 reads as well: this plugin works beside LAVIS too.
+    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
+    BertTokenizer.from_pretrained(folder).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokens),

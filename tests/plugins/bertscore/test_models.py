@@ -10,6 +10,7 @@ from pathlib import Path
 import bert_score
 import pytest
 import torch
+import transformers
 from bert_score import BERTScorer
 from headprune_bertscore.encoder import Encoder, read_config
 from headprune_bertscore.scorer import BertScore
@@ -69,7 +70,8 @@ def test_missing_folder(make: Make, tmp_path: Path) -> None:
 
 def test_folder_without_weights(make: Make, tiny_bert: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_bert, tmp_path / "copy")
-    (copy / "model.safetensors").unlink()
+    (weights,) = [*copy.glob("model.safetensors"), *copy.glob("pytorch_model.bin")]
+    weights.unlink()
     with pytest.raises(HeadpruneError, match="copy"):
         make(model_type=str(copy)).score([ScoreItem("a dog", "two men")])
 
@@ -106,7 +108,8 @@ def test_roberta_reads_its_first_word_after_a_space(tiny_roberta: Path, pairs: P
     def alone() -> torch.Tensor:
         return torch.tensor([[float(v[0]) for v in theirs.score([one], [other])] for one, other in pairs])
 
-    assert (found - alone()).abs().max() > 1e-3, "bert-score as it is ought to be wrong under transformers 5"
+    if transformers.__version__ >= "5":
+        assert (found - alone()).abs().max() > 1e-3, "bert-score as it is ought to be wrong under transformers 5"
     theirs._tokenizer = AutoTokenizer.from_pretrained(tiny_roberta, add_prefix_space=True)
     theirs._tokenizer.model_max_length = 38
     torch.testing.assert_close(found, alone(), atol=1e-6, rtol=0.0)

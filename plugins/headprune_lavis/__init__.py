@@ -1,0 +1,1 @@
+"""Salesforce LAVIS's BLIP-2 models for headprune, and their way to transformers."""
