@@ -48,4 +48,5 @@ def _weights(attention: Any, x: Tensor) -> Tensor:
         if attention.q_bias is not None:
             bias = torch.cat([attention.q_bias, torch.zeros_like(attention.v_bias), attention.v_bias])
     q, k, _ = F.linear(x, weight, bias).view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(dim=-1, dtype=torch.float32)
+    scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    return scores.softmax(dim=-1, dtype=torch.float32)

@@ -48,7 +48,7 @@ def table(outcomes: Outcomes) -> str:
     lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for name, tiny in ZOO.items():
         cells = [_cell(outcomes, name, tiny, column) for column in COLUMNS]
-        model_class = FAMILIES[tiny.family].model_class
+        model_class = tiny.model_class or FAMILIES[tiny.family].model_class
         lines.append("| " + " | ".join([f"`{model_class}`", name, _tower(tiny), *cells]) + " |")
     return "\n".join(lines)
 

@@ -33,6 +33,7 @@ class Tiny:
         compared: next-token distributions that teacher forcing has to agree with generation in, at least.
         labels: what a model chooses from that has no words of its own.
         remark: on its tower, for the table.
+        model_class: in transformers, where it is another than the family's first.
     """
 
     family: str
@@ -49,6 +50,7 @@ class Tiny:
     compared: int = 12
     labels: tuple[str, ...] = ()
     remark: str = ""
+    model_class: str = ""
 
     def generation(self, generation: Generation) -> Generation:
         """How it is asked to speak."""

@@ -226,7 +226,7 @@ def prefixed(adapter: Any, pictures: Sequence[Image.Image], generation: Generati
 SIZES = ((60, 30), (40, 40), (64, 32))
 
 ZOO = {
-    "llava": Tiny("llava", llava(), chatting, 3, 4, 32, True, 17, dead=1),
+    "llava": Tiny("llava", llava(), chatting, 3, 4, 32, True, 17, dead=1, remark="dropped by the connector"),
     # Two depths side by side, CLS kept; nothing is dead.
     "llava-layers": Tiny(
         "llava",
@@ -237,6 +237,7 @@ ZOO = {
         32,
         True,
         17,
+        remark="read at 2 depths",
     ),
     "llava-siglip": Tiny(
         "llava",
@@ -248,10 +249,24 @@ ZOO = {
         False,
         16,
     ),
-    "llava-next": Tiny("llava_next", llava_next, chatting, 3, 4, 32, True, 3 * 17, dead=1, sizes=SIZES),
+    "llava-next": Tiny(
+        "llava_next",
+        llava_next,
+        chatting,
+        3,
+        4,
+        32,
+        True,
+        3 * 17,
+        dead=1,
+        sizes=SIZES,
+        remark="dropped by the connector, tiles",
+    ),
     "paligemma": Tiny("paligemma", paligemma(), prefixed, 3, 4, 32, False, 16),
     "paligemma2": Tiny("paligemma", paligemma("gemma2", sliding_window=12), prefixed, 3, 4, 32, False, 16),
-    "internvl": Tiny("internvl", internvl(), chatting, 3, 4, 32, True, 3 * 17, sizes=SIZES),
+    "internvl": Tiny(
+        "internvl", internvl(), chatting, 3, 4, 32, True, 3 * 17, sizes=SIZES, remark="dropped by the connector, tiles"
+    ),
     "internvl-qk-norm": Tiny(
         "internvl",
         internvl(use_qk_norm=True, norm_type="rms_norm"),
@@ -263,6 +278,7 @@ ZOO = {
         3 * 17,
         sizes=SIZES,
         slices="qk_norm",
+        remark="dropped by the connector, tiles",
     ),
 }
 assert {known.family for known in ZOO.values()} <= {*FAMILIES}

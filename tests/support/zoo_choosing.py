@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,10 @@ ZOO = {
     "siglip": Tiny("siglip", siglip, zero_shot(padding="max_length"), 3, 4, 32, False, 16, compared=6, labels=LABELS),
     "vit": _classifier("vit", classifier("ViTForImageClassification", "ViTConfig"), 17),
     "deit": _classifier("deit", classifier(DEIT, "DeiTConfig"), 18, "distillation token"),
-    "deit-teacher": _classifier("deit", classifier(f"{DEIT}WithTeacher", "DeiTConfig"), 18, "distillation token"),
+    "deit-teacher": replace(
+        _classifier("deit", classifier(f"{DEIT}WithTeacher", "DeiTConfig"), 18, "distillation token"),
+        model_class=f"{DEIT}WithTeacher",
+    ),
     "dinov2": _classifier("dinov2", classifier("Dinov2ForImageClassification", "Dinov2Config", image_size=48), 17),
     "dinov2-registers": _classifier(
         "dinov2_with_registers",

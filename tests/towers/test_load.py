@@ -95,9 +95,9 @@ def test_a_back_end_that_is_not_installed(place: Path):
 
 
 def test_a_family_that_is_not_supported(place: Path):
-    (place / "model/config.json").write_text('{"model_type": "clip"}')
+    (place / "model/config.json").write_text('{"model_type": "swin"}')
     for opening in (load_model, outline_model):
-        with pytest.raises(ModelError, match="'clip' is not supported") as caught:
+        with pytest.raises(ModelError, match="'swin' is not supported") as caught:
             opening("model")
         assert "blip-2, instructblip" in caught.value.hint
 

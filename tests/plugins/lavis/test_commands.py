@@ -80,13 +80,13 @@ def test_a_dry_run_loads_nothing(lavis_place: Place, zoo: Path, monkeypatch: pyt
 def test_it_is_in_the_list(lavis_place: Place):
     offers = {offer["name"]: offer for offer in lavis_place.document("plugins", "list")["offers"]}
     assert offers["lavis"]["needs"] == [] and offers["lavis"]["kind"] == "adapter"
-    assert offers["transformers"]["needs"] == ["transformers>=5"]
+    assert offers["transformers"]["needs"] == ["transformers>=5.23"]
 
 
 def test_models_of_transformers_need_another_environment(lavis_place: Place):
     for model in ("demo", "transformers:data", "owner/model"):
         said = lavis_place.refuses(3, "caption", model, "data/p0.png")
-        assert "adapter 'transformers' needs transformers>=5" in said
+        assert "adapter 'transformers' needs transformers>=5.23" in said
 
 
 @pytest.mark.parametrize(

@@ -114,13 +114,18 @@ def test_a_processor_that_counts_otherwise_is_refused(folder, name, expected):
         said(adapter, noise((40, 40)))
 
 
-@pytest.mark.parametrize(("name", "dropped"), [("llava", True), ("llava-layers", False)])
+@pytest.mark.parametrize(
+    ("name", "dropped"), [("llava", True), ("llava-layers", False), ("llava-next", True), ("internvl", True)]
+)
 def test_cls_is_dropped_where_the_model_drops_it(folder, name, dropped):
     adapter = load_model(str(folder(name)))
-    states = adapter.last_states(adapter.prepare(ZOO[name].pictures()))
+    pictures = ZOO[name].pictures()[:1]
+    form = adapter.form(pictures[0])
+    states = adapter.last_states(adapter.prepare(pictures), form)
     other = states.clone()
-    other[:, 0] = torch.randn(states[:, 0].shape, generator=torch.Generator().manual_seed(0))
-    plain, spoilt = (adapter.likelihood(s, ["word1 word2"] * 6, GENERATION).log_probs for s in (states, other))
+    # One CLS to a tile of 16 patches.
+    other[:, ::17] = torch.randn(states[:, ::17].shape, generator=torch.Generator().manual_seed(0))
+    plain, spoilt = (adapter.likelihood(s, ["word1 word2"], GENERATION, form).log_probs for s in (states, other))
     assert torch.equal(plain, spoilt) == dropped
 
 
