@@ -21,6 +21,7 @@ from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
 from headprune.towers.replay import advance, replay
 from tests.plugins.lavis import slow
+from tests.support import slow as hooks
 from tests.support.samples import Overlap, dataset
 from tests.support.tiny_lavis import HEADS, LAYERS, WIDTH
 
@@ -123,7 +124,7 @@ def test_replay_says_what_hooks_say(tiny, pictures, edit, last):
             states = advance(tiny.sites, tiny.reads, states, capture) if last else states
             said = tiny.decode(states, GENERATION)
             assert said == slow.variant(tiny, edit, pixels, site.index, head, last, GENERATION)
-            with slow.stopped_after(tiny, LAYERS - 1 if last else site.index):
+            with hooks.stopped_after(tiny, LAYERS - 1 if last else site.index):
                 changed += said != slow.vanilla_captions(tiny.model, pixels, GENERATION)
     assert changed > HEADS
 
@@ -132,7 +133,7 @@ def test_replay_says_what_hooks_say(tiny, pictures, edit, last):
 def test_sliced_equals_applied_equals_hooks_and_is_reverted(tiny, pictures, coefficients):
     pixels = tiny.prepare(pictures)
     before = dict(tiny.model.named_parameters())
-    with slow.hooked_tower(tiny, coefficients):
+    with hooks.hooked_tower(tiny, coefficients):
         states, said = tiny.last_states(pixels), slow.vanilla_captions(tiny.model, pixels, GENERATION)
     with applied(tiny, coefficients):
         assert_close(tiny.last_states(pixels), states)
@@ -166,7 +167,7 @@ def test_early_exit_says_what_skipped_layers_say(tiny, pictures, generation):
     pixels = tiny.prepare(pictures)
     states = tiny.trace(pixels, depths=range(LAYERS + 1)).states
     for layer in range(LAYERS):
-        with slow.stopped_after(tiny, layer):
+        with hooks.stopped_after(tiny, layer):
             assert tiny.decode(states[layer + 1], generation) == slow.vanilla_captions(tiny.model, pixels, generation)
 
 
@@ -255,7 +256,7 @@ def test_scores_are_those_of_one_hooked_forward_a_head(tiny, pictures, edit, poi
     pixels, last = tiny.prepare([sample.load() for sample in drawn.samples]), point is DecodePoint.LAST
     expected = np.zeros((3, LAYERS, HEADS))
     for layer in range(LAYERS):
-        with slow.stopped_after(tiny, LAYERS - 1 if last else layer):
+        with hooks.stopped_after(tiny, LAYERS - 1 if last else layer):
             unchanged = slow.vanilla_captions(tiny.model, pixels, GENERATION)
         for head in range(HEADS):
             said = slow.variant(tiny, edit, pixels, layer, head, last, GENERATION)
