@@ -91,7 +91,7 @@ def estimate_table(geometry: Geometry, estimate: Estimate, samples: int, availab
     download = "unknown" if estimate.download_bytes is None else _size(estimate.download_bytes)
     rows = [
         ("tower", f"{geometry}, {'CLS first' if geometry.cls else 'no CLS'}"),
-        *([("dead layers", f"the last {geometry.dead}: nothing reads them")] if geometry.dead else []),
+        *([("read by nothing", f"layers from {geometry.live}: not scored")] if geometry.dead else []),
         ("samples", f"{samples:,} of {available:,}"),
         ("tower passes", f"{estimate.tower_passes:,}"),
         ("layer replays", f"{estimate.layer_replays:,}"),

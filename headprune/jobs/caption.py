@@ -69,7 +69,7 @@ def perform_captions(
     generation = replace(recipe.generation.plain(), labels=_labels(adapter, labels))
     with applied(adapter, s) if s is not None else nullcontext():
         if head is None:
-            (at,) = parse_layers(str(-1 if layer is None else layer), geometry.live)
+            (at,) = parse_layers(str(-1 if layer is None else layer), geometry.live, geometry.dead)
             if not adapter.chooses:
                 return [Told(row[0]) for row in captions_by_layer(adapter, samples, [at], generation, batch)]
             states = states_of_layer(adapter, samples, at, batch)
@@ -94,7 +94,7 @@ def _head(text: str, geometry: Geometry) -> tuple[int, int]:
     found = _HEAD.fullmatch(text)
     if found is None:
         raise UsageError(f"--head {text!r} names no head", f"L.H, 0-based: H from 0 to {geometry.heads - 1}")
-    (at,) = parse_layers(found["layer"], geometry.live)
+    (at,) = parse_layers(found["layer"], geometry.live, geometry.dead)
     if int(found["head"]) >= geometry.heads_in[at]:
         has = f"0 to {geometry.heads_in[at] - 1}" if geometry.heads_in[at] else "none is left"
         raise UsageError(f"--head {text!r} names no head", f"L.H, 0-based: H in layer {at}: {has}")

@@ -66,7 +66,8 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
         refuse_unless_free(out)
     dataset = dataset_for(recipe)
     # Cheap refusals first: a large model takes minutes to load.
-    parse_layers(recipe.layers, outline_model(recipe.model, request_of(recipe)).geometry.live)
+    geometry = outline_model(recipe.model, request_of(recipe)).geometry
+    parse_layers(recipe.layers, geometry.live, geometry.dead)
     drawn = draw(dataset, recipe.samples, recipe.seed)
     announce_left_out(drawn.left_out)
     adapter = load_for(recipe)
@@ -148,7 +149,7 @@ def _checked(recipe: Recipe) -> Callable[[Geometry, Batch, Generation], ScoreSet
 
     def settings(geometry: Geometry, batch: Batch, generation: Generation) -> ScoreSettings:
         return ScoreSettings(
-            layers=parse_layers(recipe.layers, geometry.live),
+            layers=parse_layers(recipe.layers, geometry.live, geometry.dead),
             edit=edit,
             edit_name=recipe.edit,
             scorer=scorer,

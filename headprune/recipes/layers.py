@@ -23,21 +23,24 @@ def check_layers(text: str) -> str:
     return text
 
 
-def parse_layers(text: str, layers: int) -> tuple[int, ...]:
+def parse_layers(text: str, layers: int, dead: int = 0) -> tuple[int, ...]:
     """The layers that `text` names in a tower of `layers` layers: 0-based, sorted, each once.
 
+    Args:
+        dead: layers behind these that nothing reads, and that are not counted.
+
     Raises:
-        UsageError: `text` cannot be read, or names a layer that the tower does not have.
+        UsageError: `text` cannot be read, or names a layer that the tower does not have, or a dead one.
     """
     chosen: set[int] = set()
     for part in _parts(check_layers(text)):
         if part["all"]:
             chosen.update(range(layers))
         elif part["last"]:
-            chosen.update(range(_index(-int(part["last"]), layers, part[0]), layers))
+            chosen.update(range(_index(-int(part["last"]), layers, dead, part[0]), layers))
         else:
-            first = _index(int(part["first"]), layers, part[0])
-            end = _index(int(part["end"]), layers, part[0]) if part["end"] else first
+            first = _index(int(part["first"]), layers, dead, part[0])
+            end = _index(int(part["end"]), layers, dead, part[0]) if part["end"] else first
             if end < first:
                 raise UsageError(f"layers {part[0]!r} run backwards", f"write {end}-{first}")
             chosen.update(range(first, end + 1))
@@ -52,7 +55,9 @@ def _parts(text: str) -> Iterator[re.Match[str]]:
         yield found
 
 
-def _index(written: int, layers: int, part: str) -> int:
+def _index(written: int, layers: int, dead: int, part: str) -> int:
     if not -layers <= written < layers:
-        raise UsageError(f"layers {part!r}: the tower has layers 0 to {layers - 1} (or -{layers} to -1)", _FORMS)
+        behind = f"; nothing reads the {dead} behind" if dead else ""
+        has = f"the tower has layers 0 to {layers - 1} (or -{layers} to -1){behind}"
+        raise UsageError(f"layers {part!r}: {has}", _FORMS)
     return written % layers

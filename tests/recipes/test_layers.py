@@ -57,3 +57,10 @@ def test_a_range_does_not_run_backwards() -> None:
 @given(st.lists(st.integers(-12, 11), min_size=1), st.just(12))
 def test_any_list_of_layers_is_read_as_python_indexes_it(numbers: list[int], layers: int) -> None:
     assert parse_layers(",".join(map(str, numbers)), layers) == tuple(sorted({range(layers)[n] for n in numbers}))
+
+
+def test_a_dead_layer_is_no_layer():
+    """Of 24 layers the last is read by nothing."""
+    assert parse_layers("all", 23, 1) == tuple(range(23)) and parse_layers("-1", 23, 1) == (22,)
+    with pytest.raises(UsageError, match=r"has layers 0 to 22 .*nothing reads the 1 behind"):
+        parse_layers("23", 23, 1)
