@@ -81,6 +81,9 @@ def test_commands_for_a_gpu_get_as_far_as_the_hub(folder: Path):
         if command.startswith(BY_CI):
             continue
         done = run(command, folder)
+        if "convert lavis:" in command:
+            assert done.returncode == 3 and "needs salesforce-lavis==1.0.2" in done.stderr
+            continue
         # The hub is out of reach here: everything up to it is in order, and what is missing is said.
         assert done.returncode == 1 and "Traceback" not in done.stderr, (command, done.stderr)
         assert "cannot load the BERTScore model roberta-large" in done.stderr and "next:" in done.stderr
