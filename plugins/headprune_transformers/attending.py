@@ -78,6 +78,9 @@ def attention_weights(
             handle.remove()
     found = {}
     for attention, layer in watched.items():
+        if not sites[layer].output.in_features:
+            found[layer] = _of_no_heads(sites[layer], given[attention], pictures)
+            continue
         # BLIP's attention asks no implementation: it always hands its weights out.
         parts = seen[attention] or [_handed_out(layer, given[attention])]
         found[layer] = torch.cat([_side_by_side(rows) for rows in _by_picture(parts, pictures)])
@@ -103,6 +106,13 @@ def _handed_out(layer: int, answer: Any) -> Tensor:
     if isinstance(answer, tuple) and len(answer) > 1 and isinstance(answer[1], Tensor):
         return answer[1].float()
     raise ModelError(f"layer {layer} gives no attention weights", "this family needs a way of its own")
+
+
+def _of_no_heads(site: Site, answer: Any, pictures: int) -> Tensor:
+    """[B, 0, T, T]: a layer that lost all its heads asks no implementation, and has nothing to hand out."""
+    states: Tensor = answer[0] if isinstance(answer, tuple) else answer
+    tokens = states.numel() // (pictures * site.output.out_features)
+    return states.new_zeros(pictures, 0, tokens, tokens, dtype=torch.float32)
 
 
 def _by_picture(parts: list[Tensor], pictures: int) -> Iterator[list[Tensor]]:

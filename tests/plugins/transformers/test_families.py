@@ -327,6 +327,11 @@ def test_sliced_in_memory_leaves_the_model_as_it_is(adapter, known, groups):
     s = some_heads(known)
     made = sliced(adapter, s)
     assert made.geometry.heads_in == tuple(int((row != 0).sum()) for row in s)
+    weights, before = (one.attention(group.pixels, range(known.layers), group.form) for one in (made, adapter))
+    # The first layer's other heads attend as they did; a layer may have none.
+    close(weights[0], before[0][:, 1:])
+    assert [found.shape[1] for found in weights.values()] == list(made.geometry.heads_in)
+    assert all(found.shape[2:] == before[layer].shape[2:] for layer, found in weights.items())
     with applied(adapter, s):
         close(made.last_states(group.pixels, group.form), adapter.last_states(group.pixels, group.form))
     assert torch.equal(adapter.last_states(group.pixels, group.form), plain)
