@@ -118,7 +118,9 @@ def make_scorer(name: str, options: dict[str, Any]) -> Scorer:
     made = make_any_scorer(name, options)
     if not isinstance(made, Scorer):
         needs = " and ".join(sorted(made.needs))
-        raise UsageError(f"scorer {name!r} needs {needs}; captions are compared here", "bertscore, cider, bleu, rouge")
+        raise UsageError(
+            f"scorer {name!r} needs {needs}; captions are compared here", "bertscore, cider, bleu, rouge, exact"
+        )
     return made
 
 

@@ -48,6 +48,9 @@ def labelled(generation: Generation, adapter: Adapter, dataset: Dataset) -> Gene
     Raises:
         UsageError: there are none.
     """
+    if dataset.labels and (adapter.labels or not adapter.chooses):
+        own = "labels" if adapter.labels else "words"
+        notice(f"the labels of {dataset.ref} play no part: {adapter.ref} has {own} of its own")
     if not adapter.chooses:
         return generation
     gold = dict.fromkeys(caption for sample in dataset.samples for caption in sample.captions)
@@ -55,7 +58,7 @@ def labelled(generation: Generation, adapter: Adapter, dataset: Dataset) -> Gene
     if not labels:
         raise UsageError(
             f"{adapter.ref} chooses among labels, and {dataset.ref} has neither labels nor captions",
-            "--dataset-option labels=FILE, a label a line",
+            "--dataset-option labels=FILE, a label a line; in a picture folder also labels=folders",
         )
     return replace(generation, labels=labels)
 

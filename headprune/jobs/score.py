@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from headprune.edits.edit import Edit
-from headprune.errors import UsageError
+from headprune.errors import UsageError, notice
 from headprune.files import refuse_unless_free
 from headprune.hooks.catalogue import make, make_any_scorer
 from headprune.hooks.kinds import GradientScorer
@@ -26,6 +27,7 @@ from headprune.jobs.opening import (
 )
 from headprune.patch.file import save_patch
 from headprune.patch.fit import fingerprint
+from headprune.patch.patch import Patch
 from headprune.recipes import dumps, resolve
 from headprune.recipes.layers import parse_layers
 from headprune.recipes.schema import Recipe
@@ -88,7 +90,15 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
         # Before the patch: where there is one, there are its importances.
         keep_importances(run.store, result.patch, result.per_sample, result.layers)
         save_patch(result.patch, run.patch)
+        _announce_ties(result.patch)
         return Scored(result, drawn, out, out / run.patch.name, time.perf_counter() - start)
+
+
+def _announce_ties(patch: Patch) -> None:
+    """Say so where the scorer told no two heads of a layer apart: what such a patch prunes is chance."""
+    scored = patch.importance[np.isfinite(patch.importance).sum(axis=1) > 1]
+    if len(scored) and (np.nanmax(scored, axis=1) == np.nanmin(scored, axis=1)).all():
+        notice("all heads of a layer score the same on these samples: what such a patch prunes is chance")
 
 
 def score(

@@ -57,7 +57,7 @@ def _parts(text: str) -> Iterator[re.Match[str]]:
 
 def _index(written: int, layers: int, dead: int, part: str) -> int:
     if not -layers <= written < layers:
-        behind = f"; nothing reads the {dead} behind" if dead else ""
+        behind = f"; behind them nothing is read: {dead} dead" if dead else ""
         has = f"the tower has layers 0 to {layers - 1} (or -{layers} to -1){behind}"
         raise UsageError(f"layers {part!r}: {has}", _FORMS)
     return written % layers

@@ -77,7 +77,10 @@ def fit_to(scorer: AnyScorer, dataset: Dataset) -> None:
     name = type(scorer).__name__
     gold = [sample.captions for sample in dataset.samples if sample.captions]
     if not gold:
-        raise UsageError(f"{name} needs gold captions, {dataset.ref} has none", "use --scorer bertscore")
+        raise UsageError(
+            f"{name} needs gold captions, {dataset.ref} has none",
+            "use --scorer bertscore, or exact with --scorer-option against=reference",
+        )
     with blaming(f"scorer {name}"):
         scorer.fit(gold)
 

@@ -146,7 +146,9 @@ def _worded(request: LoadRequest) -> Iterator[None]:
         raise
     # LAVIS, transformers and the network raise anything.
     except Exception as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        # What ends in a colon has said nothing yet.
+        first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
         raise ModelError(
             f"{request.name} cannot be loaded: {first}", "check the name, the folder and the network"
         ) from error

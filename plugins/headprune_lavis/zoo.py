@@ -43,7 +43,7 @@ def _of_zoo(name: str) -> Description:
     # LAVIS's registry answers to any name, with None.
     model_class: Any = registry.get_model_class(arch)
     if model_class is None:
-        raise ModelError(f"LAVIS has no model {arch!r}", _choices())
+        raise ModelError(f"LAVIS has no model {arch or name!r}", _choices())
     types = model_class.PRETRAINED_MODEL_CONFIG_DICT
     if model_type not in types:
         asked = f"has no type {model_type!r}" if model_type else "needs a type"

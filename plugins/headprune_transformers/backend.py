@@ -98,8 +98,8 @@ def _configuration(request: LoadRequest) -> tuple[Any, Family]:
 def _announce_dead(geometry: Geometry) -> None:
     if geometry.dead:
         last, first = geometry.layers - 1, geometry.live
-        dead = f"layer {last} is dead, and is" if first == last else f"layers {first} to {last} are dead, and are"
-        notice(f"the connector reads no more than layer {first - 1}'s output: {dead} not scored")
+        dead = f"layer {last} is" if first == last else f"layers {first} to {last} are"
+        notice(f"the connector reads no more than layer {first - 1}'s output: {dead} dead, without any effect")
 
 
 def _model_class(config: Any, family: Family) -> Any:

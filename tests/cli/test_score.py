@@ -155,3 +155,10 @@ def test_pictures_that_do_not_open_are_left_out_and_named(place, score):
     assert set(load_patch(place / "run/patch.safetensors").info.sample_ids) == {"p0.png", "p2.png", "p4.png"}
     assert "note: 1 samples left out (p3.png: metadata.jsonl line 4: there is no picture p3.png)" in result.stderr
     assert [entry["id"] for entry in document["left_out"]] == ["p1.png"]
+
+
+def test_heads_that_the_scorer_does_not_tell_apart_are_said_to_be(place, score):
+    """To the power of 0 any overlap is 1."""
+    told = place.run(*score, "--samples", 2, "--scorer-option", "power=0", "--out", "a")
+    assert told.exit_code == 0 and "all heads of a layer score the same" in told.stderr
+    assert "all heads" not in place.run(*score, "--samples", 2, "--out", "b").stderr

@@ -62,5 +62,5 @@ def test_any_list_of_layers_is_read_as_python_indexes_it(numbers: list[int], lay
 def test_a_dead_layer_is_no_layer():
     """Of 24 layers the last is read by nothing."""
     assert parse_layers("all", 23, 1) == tuple(range(23)) and parse_layers("-1", 23, 1) == (22,)
-    with pytest.raises(UsageError, match=r"has layers 0 to 22 .*nothing reads the 1 behind"):
+    with pytest.raises(UsageError, match=r"has layers 0 to 22 .*nothing is read: 1 dead"):
         parse_layers("23", 23, 1)

@@ -137,7 +137,7 @@ def announced(path: Path) -> list[str]:
 
 
 def test_a_dead_layer_is_announced_once(folder):
-    dead = "the connector reads no more than layer 1's output: layer 2 is dead, and is not scored"
+    dead = "the connector reads no more than layer 1's output: layer 2 is dead, without any effect"
     assert announced(folder("llava")) == [dead]
     assert announced(folder("llava-next")) == [dead]
     for name in ("llava-layers", "paligemma", "internvl", "blip2-t5"):
@@ -147,7 +147,7 @@ def test_a_dead_layer_is_announced_once(folder):
 def test_more_dead_layers_are_announced_together(folder):
     path = changed(folder("llava", fresh=True), vision_feature_layer=1)
     assert announced(path) == [
-        "the connector reads no more than layer 0's output: layers 1 to 2 are dead, and are not scored"
+        "the connector reads no more than layer 0's output: layers 1 to 2 are dead, without any effect"
     ]
     assert load_model(str(path)).geometry.live == 1
 
