@@ -83,14 +83,11 @@ class GeneratingAdapter(TransformersAdapter):
     def forced(self, states: Tensor, tokens: Tensor, prompt: str | None, form: Form) -> Tensor:
         """Logits [R, S, V] of each next token, given the captions' tokens [R, S] in turn."""
         text = repeated(self._asked(prompt, form) or self.unasked(), len(states))
-        seen = self.seen(states, form)
-        if self.encoder_decoder:
-            start = self.begun(tokens)
-            answer: Any = self.model(**seen, **text, decoder_input_ids=start, use_cache=False)
-            return answer.logits  # type: ignore[no-any-return]
         # The token before the caption speaks of its first, the last one of nothing that is asked.
         keep = tokens.shape[1] + 1
-        answer = self.model(**seen, **going_on(text, tokens), logits_to_keep=keep, use_cache=False)
+        answer: Any = self.model(
+            **self.seen(states, form), **going_on(text, tokens), logits_to_keep=keep, use_cache=False
+        )
         return answer.logits[:, -keep:-1]  # type: ignore[no-any-return]
 
     def shown(self, states: Tensor, generation: Generation) -> Tensor:
@@ -109,12 +106,6 @@ class GeneratingAdapter(TransformersAdapter):
     def unasked(self) -> dict[str, Tensor]:
         """What `generate` makes of no prompt, for a model that goes on from one."""
         return {}
-
-    def begun(self, tokens: Tensor) -> Tensor:
-        """The captions' tokens [R, S] as a decoder is given them: the start before, the last left out."""
-        config: Any = self.model.generation_config
-        start = torch.full_like(tokens[:, :1], config.decoder_start_token_id)
-        return torch.cat([start, tokens[:, :-1]], dim=1)
 
     def prompt(self, generation: Generation) -> str | None:
         """What is asked: the user's prompt, or the family's own."""

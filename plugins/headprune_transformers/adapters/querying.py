@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headprune import Form, ModelError
-from headprune_transformers.adapters.generating import GeneratingAdapter
+from headprune_transformers.adapters.generating import GeneratingAdapter, repeated
 
 
 class QueryingAdapter(GeneratingAdapter):
@@ -44,7 +44,11 @@ class QueryingAdapter(GeneratingAdapter):
         ids = [self.config.image_token_index] * self.config.num_query_tokens + [self.config.text_config.bos_token_id]
         return {"input_ids": torch.tensor([ids], device=self.device)}
 
-    def begun(self, tokens: Tensor) -> Tensor:
-        model: Any = self.model.language_model
-        start: Tensor = model.prepare_decoder_input_ids_from_labels(tokens)
-        return start
+    def forced(self, states: Tensor, tokens: Tensor, prompt: str | None, form: Form) -> Tensor:
+        if not self.encoder_decoder:
+            return super().forced(states, tokens, prompt, form)
+        text = repeated(self._asked(prompt, form) or self.unasked(), len(states))
+        language_model: Any = self.model.language_model
+        begun = language_model.prepare_decoder_input_ids_from_labels(tokens)
+        answer: Any = self.model(**self.seen(states, form), **text, decoder_input_ids=begun, use_cache=False)
+        return answer.logits  # type: ignore[no-any-return]
