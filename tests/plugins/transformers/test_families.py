@@ -22,7 +22,7 @@ from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.towers.batches import Batch, prepared
 from headprune.towers.replay import advance, replay, stopped
 from headprune.types import DecodePoint
-from tests.support import slow
+from tests.support import places, slow
 from tests.support.zoo import ZOO, Tiny
 
 GENERATION = Generation(max_new_tokens=6)
@@ -178,6 +178,11 @@ def test_attention_weights_are_those_that_made_the_head_outputs(adapter, known, 
         assert implementations(adapter) == before
         again = adapter.trace(group.pixels, range(known.layers), form=group.form).captures
         assert all(torch.equal(again[layer].heads, captures[layer].heads) for layer in captures)
+
+
+@pytest.mark.parametrize("size", places.SIZES, ids=str)
+def test_grids_name_the_tokens_of_each_place(adapter, size):
+    places.check_grids(adapter, size)
 
 
 def test_all_ones_change_nothing(adapter, known, groups):
