@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headprune import Adapter, Form, Generation, ModelRef, TeacherForced, TowerLayout, answering, notice
-from headprune_lavis.attending import attention_weights
+from headprune import Adapter, Attention, Form, Generation, ModelRef, TeacherForced, TowerLayout, answering, notice
+from headprune_lavis.attending import attention_of
 from headprune_lavis.folder import save_folder
 from headprune_lavis.speech import padded, speech_of
 from headprune_lavis.standalone import CODE, keep_heads
@@ -80,8 +80,8 @@ class LavisAdapter(Adapter):
     def encode(self, pixels: Tensor, form: Form = None) -> None:
         self.tower(pixels)
 
-    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Tensor]:
-        return attention_weights(self.sites, sorted(layers), lambda: self.encode(pixels))
+    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Attention]:
+        return attention_of(self.sites, sorted(layers), lambda: self.encode(pixels), self.geometry.head_width)
 
     @torch.no_grad()
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:
