@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _EVA = TowerLayout(
-    tower="visual_encoder", layers="blocks", attention="attn", qkv=("qkv",), output="proj", heads="num_heads", cls=True
+    tower="visual_encoder",
+    layers="blocks",
+    attention="attn",
+    qkv=("qkv",),
+    output="proj",
+    heads="num_heads",
+    mlp="mlp",
+    cls=True,
 )
 _CLIP = TowerLayout(
     tower="visual_encoder",
@@ -30,6 +37,7 @@ _CLIP = TowerLayout(
     qkv=("in_proj",),
     output="out_proj",
     heads="num_heads",
+    mlp="mlp",
     cls=True,
 )
 
