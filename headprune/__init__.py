@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from headprune.recipes.load import resolve as resolve
     from headprune.scoring.sampling import draw as draw
     from headprune.towers.adapter import Adapter as Adapter
+    from headprune.towers.adapter import Attention as Attention
     from headprune.towers.adapter import Backend as Backend
     from headprune.towers.adapter import LoadRequest as LoadRequest
     from headprune.towers.adapter import Outline as Outline
@@ -97,7 +98,7 @@ _HOMES = {
     "headprune.pictures": "PICTURE_ENDINGS read_picture",
     "headprune.recipes.load": "resolve",
     "headprune.scoring.sampling": "draw",
-    "headprune.towers.adapter": "Adapter Backend LoadRequest Outline TeacherForced",
+    "headprune.towers.adapter": "Adapter Attention Backend LoadRequest Outline TeacherForced",
     "headprune.towers.capture": "Capture",
     "headprune.towers.layout": "Site TowerLayout find_sites measure",
     "headprune.towers.load": "load_model",

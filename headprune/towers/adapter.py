@@ -72,6 +72,20 @@ class TeacherForced:
         return self.log_probs.gather(-1, self.tokens[..., None])[..., 0] * self.mask
 
 
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What a layer's heads take, and what they take it of: x[h] = a[h] v[h] (Eq. 6-7).
+
+    Attributes:
+        weights: a, [B, H, T, T] float32: token j takes a[b, h, j, i] of token i. Rows sum to 1; tokens that the tower
+            keeps apart (windows, tiles) have 0 between them.
+        values: v, [B, H, T, dh], in the tower's dtype.
+    """
+
+    weights: Tensor
+    values: Tensor
+
+
 class Adapter(ABC):
     """A loaded model. A family declares its layout, and says how pictures go in and how words come out.
 
@@ -184,11 +198,8 @@ class Adapter(ABC):
         """Run the tower's own forward on `pixels`, once; the answer is read by hooks."""
 
     @abstractmethod
-    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Tensor]:
-        """layer -> a, [B, H, T, T] float32, of one tower pass: token j takes a[b, h, j, i] of token i (Eq. 6-7).
-
-        Rows sum to 1; tokens that the tower keeps apart (windows, tiles) have 0 between them.
-        """
+    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Attention]:
+        """layer -> the attention of its H heads (of none, where it lost them all), of one tower pass (Eq. 6-7)."""
 
     @abstractmethod
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:

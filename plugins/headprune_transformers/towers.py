@@ -14,6 +14,7 @@ EVA = TowerLayout(
     qkv=("qkv",),
     output="projection",
     heads="num_heads",
+    mlp="mlp",
     cls=True,
 )
 CLIP = TowerLayout(
@@ -23,6 +24,7 @@ CLIP = TowerLayout(
     qkv=("q_proj", "k_proj", "v_proj"),
     output="out_proj",
     heads="num_heads",
+    mlp="mlp",
     cls=True,
 )
 VIT = TowerLayout(
@@ -32,6 +34,7 @@ VIT = TowerLayout(
     qkv=("q_proj", "k_proj", "v_proj"),
     output="o_proj",
     heads="num_attention_heads",
+    mlp="mlp",
     cls=True,
 )
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from headprune import Adapter, Form, Grid, ModelError, ModelRef, answering, showing
-from headprune_transformers.attending import attention_weights
+from headprune import Adapter, Attention, Form, Grid, ModelError, ModelRef, answering, showing
+from headprune_transformers.attending import attention_of
 from headprune_transformers.grids import shown, straight
 from headprune_transformers.processors import read_processor
 from headprune_transformers.slicing import save_code, slice_model
@@ -80,8 +80,9 @@ class TransformersAdapter(Adapter):
     def encode(self, pixels: Tensor, form: Form = None) -> None:
         self.tower(pixels)
 
-    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Tensor]:
-        return attention_weights(self.sites, layers, lambda: self.encode(pixels, form), len(pixels))
+    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Attention]:
+        width = self.geometry.head_width
+        return attention_of(self.sites, layers, lambda: self.encode(pixels, form), len(pixels), width)
 
     def save(self, folder: Path) -> None:
         is_sliced = hasattr(self.config, "headprune")

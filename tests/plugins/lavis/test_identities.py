@@ -99,7 +99,8 @@ def test_attention_weights_are_those_that_made_the_head_outputs(tiny, pictures):
         attention = site.attention
         bias = attention.v_bias if hasattr(attention, "v_bias") else attention.in_proj_bias[2 * WIDTH :]
         v = (read[site.index] @ site.qkv[0].weight[2 * WIDTH :].T + bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)
-        weights = found[site.index]
+        weights = found[site.index].weights
+        assert_close(found[site.index].values, v)
         assert weights.shape == (len(pictures), HEADS, tiny.tokens, tiny.tokens) and weights.std() > 1e-4
         assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
         assert_close((weights @ v).transpose(1, 2).flatten(2), captures[site.index].heads)

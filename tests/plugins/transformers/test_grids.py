@@ -30,7 +30,6 @@ PROCESSORS = {
 @pytest.mark.parametrize("size", [(300, 120), (90, 200), (128, 128)], ids=str)
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_the_box_is_where_the_pixels_are_from(name, size):
-    width, height = size
     # Brighter to the right in red, downwards in green; all of it bright enough to be told from padding.
     x, y = ((np.arange(length) + 0.5) / length for length in size)
     there = np.stack(np.broadcast_arrays(x[None], y[:, None], np.ones((1, 1))), axis=-1)
