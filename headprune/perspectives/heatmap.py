@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headprune.errors import ModelError
-from headprune.scoring.settings import Progress
-from headprune.scoring.statistics import Floats
+from headprune.scoring.statistics import Floats, mean_intervals
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Pictures, picture_batches
 from headprune.towers.memory import Room, budget
-from headprune.types import Grid, Sample
+from headprune.types import Grid, Interval, Sample
 
 Reader = Literal["cls", "mean"]
 # What one layer's attention [H, T, T] costs while it is worked out: scores, weights, and what is read of them.
@@ -55,9 +54,13 @@ class PictureMaps:
     outliers: tuple[Outlier, ...]
 
 
+Means = tuple[Interval | None, ...]
+"""Of each layer the mean over pictures; None where the layer has no such number."""
+
+
 @dataclass(frozen=True, slots=True)
-class Heatmaps:
-    """Where a tower looks; n pictures, N layers.
+class Heatmap:
+    """Where a tower looks (Eq. 7-8); n pictures, N layers.
 
     Attributes:
         layers: 0-based, in order.
@@ -68,6 +71,7 @@ class Heatmaps:
         l1: [n, N], sum_i |A[l][i] - A[l-1][i]|, over the patches that are in both maps. NaN at layer 0.
         cosine: [n, N], 1 - cos of the maps of layer l and l-1 over the same patches. NaN at layer 0.
             All four are NaN, too, where a layer, or the one before it, lost all its heads.
+        mean_attention, mean_change, mean_l1, mean_cosine: the same by layer.
         pictures: the maps of each picture.
     """
 
@@ -78,6 +82,10 @@ class Heatmaps:
     change: Floats
     l1: Floats
     cosine: Floats
+    mean_attention: Means
+    mean_change: Means
+    mean_l1: Means
+    mean_cosine: Means
     pictures: tuple[PictureMaps, ...]
 
 
@@ -102,18 +110,13 @@ class _Look:
         return found
 
 
-def heatmap(
-    adapter: Adapter,
-    samples: Sequence[Sample],
-    layers: Sequence[int],
-    batch: Batch,
-    k: float = 5.0,
-    progress: Callable[[Progress], None] = lambda progress: None,
-) -> Heatmaps:
+def where_layers_look(
+    adapter: Adapter, samples: Sequence[Sample], layers: Sequence[int], batch: Batch, k: float = 5.0, seed: int = 0
+) -> Heatmap:
     """Where each of `layers` and each of its heads looks in each picture (Eq. 7-8).
 
-    The model attends as it always does: weights are read in a pass of their own, two where they would not fit in memory
-    at once, or more.
+    Two passes a picture, one for the norms of outputs and one for the weights; more where the weights of all layers at
+    once are more than memory holds. The model goes on attending as it does.
 
     Args:
         adapter: the model.
@@ -121,7 +124,7 @@ def heatmap(
         layers: 0-based. The one before each is read as well, for dA.
         batch: how many pictures go through the tower together, at most.
         k: patches whose output norm lies above median + k * MAD of the grid's are left out of the maps; 0: none.
-        progress: told after each batch of pictures.
+        seed: of the bootstrap over pictures.
 
     Raises:
         ModelError: the adapter's grids do not fit its tower.
@@ -129,14 +132,29 @@ def heatmap(
     read = sorted({*layers, *(layer - 1 for layer in layers if layer)})
     numbers = np.full((4, len(samples), len(layers)), np.nan)
     pictures: dict[str, PictureMaps] = {}
-    place_of = {sample.id: place for place, sample in enumerate(samples)}
+    row_of = {sample.id: row for row, sample in enumerate(samples)}
     for sample, grid, looks in _looks(adapter, samples, read, batch):
-        numbers[:, place_of[sample.id]] = np.transpose([_numbers(looks, layer, k) for layer in layers])
+        numbers[:, row_of[sample.id]] = np.transpose([_numbers(looks, layer, k) for layer in layers])
         pictures[sample.id] = _maps(sample, grid, looks, layers, adapter.geometry.heads, k)
-        progress(Progress("maps", len(pictures), len(samples), len(samples)))
-    reader: Reader = "cls" if adapter.geometry.cls else "mean"
     attention, change, l1, cosine = numbers
-    maps = tuple(pictures[sample.id] for sample in samples))
+    return Heatmap(
+        layers=tuple(layers),
+        reader="cls" if adapter.geometry.cls else "mean",
+        k=k,
+        attention=attention,
+        change=change,
+        l1=l1,
+        cosine=cosine,
+        mean_attention=_means(attention, seed),
+        mean_change=_means(change, seed),
+        mean_l1=_means(l1, seed),
+        mean_cosine=_means(cosine, seed),
+        pictures=tuple(pictures[sample.id] for sample in samples),
+    )
+
+
+def _means(values: Floats, seed: int) -> Means:
+    return tuple(mean if np.isfinite(mean.mean) else None for mean in mean_intervals(values, seed))
 
 
 def _numbers(looks: dict[int, _Look], layer: int, k: float) -> tuple[float, float, float, float]:
@@ -198,7 +216,6 @@ def _look(
     """(layer, a [B, H, P], norms [B, P]) of pictures start..stop, whose tokens all stand as `grids` say."""
     pixels, form = pictures.pixels[start:stop], pictures.form
     tokens = torch.tensor(grids[0].tokens, device=adapter.device)
-    readers = tokens if grids[0].cls is None else tokens.new_tensor([grids[0].cls])
     captures = adapter.trace(pixels, layers, form=form).captures
     norms = {layer: capture.output.float().norm(dim=-1) for layer, capture in captures.items()}
     del captures
@@ -211,9 +228,24 @@ def _look(
         some = layers[first : first + at_once]
         attention = adapter.attention(pixels, some, form)
         for layer in some:
-            weights = attention.pop(layer).weights.index_select(2, readers).mean(dim=2).index_select(2, tokens)
-            looks.append((layer, _floats(weights), _floats(norms[layer].index_select(1, tokens))))
+            given = given_to_patches(attention.pop(layer).weights, grids[0])
+            looks.append((layer, _floats(given), _floats(norms[layer].index_select(1, tokens))))
     return looks
+
+
+def given_to_patches(weights: Tensor, grid: Grid) -> Tensor:
+    """a[h][cls,i] for the patches i of a grid; without CLS the mean over its patches j of a[h][j,i] (Eq. 7).
+
+    Args:
+        weights: a, [B, H, T, T].
+        grid: of P patches.
+
+    Returns:
+        [B, H, P].
+    """
+    tokens = torch.tensor(grid.tokens, device=weights.device)
+    readers = tokens if grid.cls is None else tokens.new_tensor([grid.cls])
+    return weights.index_select(2, readers).mean(dim=2).index_select(2, tokens)
 
 
 def _floats(tensor: Tensor) -> Floats:
