@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from headprune import __version__
-from headprune.cli import apply, caption, convert, evaluate, heads, heatmap, layers, patch, plugins, recipe, score
+from headprune.cli import (
+    apply,
+    caption,
+    convert,
+    evaluate,
+    heads,
+    heatmap,
+    layers,
+    patch,
+    plugins,
+    recipe,
+    report,
+    score,
+)
 
 app = typer.Typer(
     help=(
@@ -45,6 +58,7 @@ app.command("caption", short_help="What a model, layer or head says.")(caption.c
 app.command("heatmap", short_help="Where every layer and head looks.")(heatmap.heatmap)
 app.command("heads", short_help="What every head of a layer says, and where it looks.")(heads.heads)
 app.command("layers", short_help="What every layer says.")(layers.layers)
+app.command("report", short_help="Make a page of runs.")(report.report)
 app.command("convert", short_help="Write a LAVIS model as a transformers checkpoint.")(convert.convert)
 app.add_typer(patch.app, name="patch")
 app.add_typer(plugins.app, name="plugins")

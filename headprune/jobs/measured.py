@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from headprune.errors import HeadpruneError, notice
+from headprune.evaluation.table1 import Evaluation
 from headprune.files import writing
 from headprune.patch.patch import Patch, ScaleRule
 from headprune.patch.prune import PruneRule
+from headprune.report.scored import Measured
 from headprune.runs.store import FILE
 
 
@@ -46,6 +50,30 @@ def kept_evaluation(patch_path: Path, patch: Patch, scale: ScaleRule, prune: str
         notice(f"{path} cannot be read, so the model card tells no evaluation: {error}")
         return None
     found: dict[str, Any] | None = evaluation if made == patch.digest() else None
+    return found
+
+
+def kept_evaluations(patch_path: Path, patch: Patch) -> list[Measured]:
+    """All evaluations of `patch` that its run folder has, one for each scale and pruning rule; announces those that
+    cannot be read or that belong to another patch."""
+    found = []
+    for path in sorted(patch_path.parent.glob(f"{patch_path.stem}.evaluation-*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            document = content["evaluation"]
+            evaluation = TypeAdapter(Evaluation).validate_python(document)
+            scale, prune = TypeAdapter(tuple[ScaleRule, str | None]).validate_python(
+                (content["scale"], content["prune"])
+            )
+            one = Measured(scale, prune, evaluation, int(document["excluded"]), str(document["scorer"]))
+            same = content["patch"] == patch.digest()
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            notice(f"{path} cannot be read and is left out: {str(error).splitlines()[0]}")
+            continue
+        if same:
+            found.append(one)
+        else:
+            notice(f"{path} is of another patch and is left out")
     return found
 
 

@@ -70,7 +70,9 @@ def _subject(subject: Subject, key: str) -> dict[str, Any]:
         "pictures": shown,
         "shown": len(shown),
         "total": len(subject.samples()),
-        "scored": [(one, list(head_tables(one)), table1(one.measured) if one.measured else None) for one in subject.scored],
+        "scored": [
+            (one, list(head_tables(one)), table1(one.measured) if one.measured else None) for one in subject.scored
+        ],
         "findings": [findings(run) for run in subject.perspectives],
     }
 

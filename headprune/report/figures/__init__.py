@@ -32,10 +32,14 @@ def save_figures(run: Run, folder: Path, form: Form = "png") -> list[Path]:
 
 def rendered(run: Run, form: Form) -> Iterator[tuple[str, bytes]]:
     """A run's figures as the bytes of files, by name; one is drawn when it is asked for."""
+    return rendering(draw(run), form)
+
+
+def rendering(figures: Figures, form: Form) -> Iterator[tuple[str, bytes]]:
+    """Figures as the bytes of files, by name."""
     # Loaded when something is drawn: it takes a second. Whatever a user's matplotlibrc says, ours look the same.
     from matplotlib import rc_context, style
 
-    figures = draw(run)
     while True:
         # Equal figures are equal files: an SVG's names are salted, and would be by chance.
         with style.context("default"), rc_context({"svg.hashsalt": "headprune"}):

@@ -64,9 +64,7 @@ def head_tables(scored: Scored) -> Iterator[HeadTable]:
         rows = tuple(
             (
                 layer,
-                tuple(
-                    cell(layer, head) if head < scored.heads_in(layer) else None for head in range(shown.shape[1])
-                ),
+                tuple(cell(layer, head) if head < scored.heads_in(layer) else None for head in range(shown.shape[1])),
             )
             for layer in patch.scored
         )
