@@ -18,7 +18,7 @@ LAVIS_TESTS := tests/hooks/test_lazy.py tests/hooks/test_local.py tests/hooks/te
 	tests/report tests/runs tests/scoring/test_importance.py tests/scoring/test_statistics.py tests/test_labels.py \
 	tests/test_pictures.py tests/towers/test_calls.py
 
-.PHONY: demo test families test-lavis check bench format build clean
+.PHONY: demo test test-browser families test-lavis check bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -28,6 +28,13 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
+
+# The report in headless Chromium. It needs Debian's chromium and chromium-driver, which it does not install:
+# apt-get install chromium chromium-driver. Selenium comes from PyPI and downloads nothing itself.
+test-browser: $(VENV)/.browser
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+		{ echo "make test-browser needs chromium and chromium-driver: apt-get install chromium chromium-driver" >&2; exit 1; }
+	HEADPRUNE_BROWSER=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 # The suite over all model families; writes what it finds into README's table.
 families: $(VENV)/.test
@@ -76,6 +83,10 @@ $(VENV)/.test: $(VENV)/.installed
 
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[browser]"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.installed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,7 +23,7 @@ def report(
         ),
     ] = None,
     form: Annotated[
-        str,
+        Literal["html", "png", "svg", "csv"],
         typer.Option("--format", help="html is one page; png and svg are single figures, csv is tables."),
     ] = "html",
     prune: Annotated[
@@ -44,8 +44,6 @@ def report(
 
         if out is None:
             raise UsageError("report needs a place for the page", "--out report.html")
-        if form not in ("html", "png", "svg", "csv"):
-            raise UsageError(f"no format {form!r}", "--format html, png, svg or csv")
         from headprune.cli.output import table
         from headprune.jobs.report import perform_report
 

@@ -24,7 +24,8 @@ from headprune.runs.store import FILE, RunStore
 from headprune.scoring.kept import kept_importances
 from headprune.scoring.statistics import limits
 
-Format = Literal["html", "png", "svg", "csv"]
+Files = Literal["png", "svg", "csv"]
+Format = Literal["html"] | Files
 _RUNS = "name folders that headprune score, layers, heatmap, heads or another perspective wrote"
 
 
@@ -81,7 +82,7 @@ def _page(sources: Sequence[Source], out: Path) -> Reported:
     return Reported(out, "html", tuple(source.folder for source in sources), (out,), page.shown, page.pictures)
 
 
-def _files(sources: Sequence[Source], out: Path, form: Format) -> Reported:
+def _files(sources: Sequence[Source], out: Path, form: Files) -> Reported:
     written = []
     with writing_folder(out) as part:
         for name, source in zip(_names(sources), sources, strict=True):
@@ -92,7 +93,7 @@ def _files(sources: Sequence[Source], out: Path, form: Format) -> Reported:
     return Reported(out, form, tuple(source.folder for source in sources), tuple(written))
 
 
-def _contents(source: Source, form: Format) -> Iterator[tuple[str, bytes]]:
+def _contents(source: Source, form: Files) -> Iterator[tuple[str, bytes]]:
     """A run's figures or tables, by name."""
     if form == "csv":
         found = tables(source) if isinstance(source, Run) else scored_tables(source)

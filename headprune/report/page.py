@@ -70,6 +70,8 @@ def _subject(subject: Subject, key: str) -> dict[str, Any]:
         "pictures": shown,
         "shown": len(shown),
         "total": len(subject.samples()),
+        "reader": next((side.reader for picture in shown for side in picture.sides if side.reader), None),
+        "scorer": next((side.scorer for picture in shown for side in picture.sides if side.scorer), None),
         "scored": [
             (one, list(head_tables(one)), table1(one.measured) if one.measured else None) for one in subject.scored
         ],
@@ -98,7 +100,7 @@ def _visible(value: Any) -> Any:
 
 
 def _text(name: str) -> str:
-    return files("headprune.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return (files("headprune.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _trusted(text: str) -> Any:

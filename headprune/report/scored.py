@@ -84,7 +84,7 @@ def table1(measured: tuple[Measured, ...]) -> Table:
     columns = (
         "scale",
         "pruning rule",
-        "",
+        "model",
         "scorer",
         *LIMITS,
         *(f"convergence layer {limit}" for limit in LIMITS),

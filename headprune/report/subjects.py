@@ -54,7 +54,7 @@ def side_name(patch: PatchRecord | None) -> str:
     if patch is None:
         return "the model as it is"
     pruned = f", {len(patch.silent)} heads silent" if patch.silent else ""
-    return f"with the patch {patch.digest[:8]} (scale {patch.scale}, prune {patch.prune or 'none'}{pruned})"
+    return f"with the patch {patch.digest[:8]}{pruned}"
 
 
 def position(run: Run, sample: str) -> int | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from headprune.patch.patch import Array
 from headprune.report.encode import is_light, shade
 from headprune.report.scored import Scored
 
@@ -30,7 +33,7 @@ class HeadTable:
     """Layers by heads, under one pruning rule or none.
 
     `rows` hold (layer, cells); None is a head that a sliced layer does not have. The colours go from `low` to `high`
-    of `quantity`.
+    of `quantity`; importances are told apart by `digits` behind the point.
     """
 
     rule: str | None
@@ -39,6 +42,7 @@ class HeadTable:
     quantity: str
     low: float
     high: float
+    digits: int
     shades: tuple[str, ...]
     pruned: int
     total: int
@@ -52,22 +56,10 @@ def head_tables(scored: Scored) -> Iterator[HeadTable]:
     shown = patch.importance if across else patch.scale
     low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
     span = high - low or 1.0
-    for rule in scored.rules() or [None]:
+    rules: list[str | None] = [*scored.rules()]
+    for rule in rules or [None]:
         pruned = scored.pruned(rule) if rule else np.zeros(shown.shape, bool)
-
-        def cell(layer: int, head: int, pruned: np.ndarray = pruned) -> HeadCell:
-            at = (layer, head)
-            part = (float(shown[at]) - low) / span
-            numbers = (patch.importance[at], scored.low[at], scored.high[at], patch.scale[at])
-            return HeadCell(head, *map(float, numbers), shade(part), is_light(part), bool(pruned[at]))
-
-        rows = tuple(
-            (
-                layer,
-                tuple(cell(layer, head) if head < scored.heads_in(layer) else None for head in range(shown.shape[1])),
-            )
-            for layer in patch.scored
-        )
+        rows = tuple((layer, tuple(_cells(scored, layer, (shown - low) / span, pruned))) for layer in patch.scored)
         yield HeadTable(
             rule,
             shown.shape[1],
@@ -75,7 +67,34 @@ def head_tables(scored: Scored) -> Iterator[HeadTable]:
             "importance" if across else "H*alpha",
             low,
             high,
+            _digits(patch.importance),
             tuple(shade(step / 8) for step in range(9)),
             int(pruned.sum()),
             int(np.isfinite(patch.scale).sum()),
+        )
+
+
+def _digits(importance: Array) -> int:
+    """How many digits behind the point tell importances apart: two of their range."""
+    span = float(np.nanmax(importance) - np.nanmin(importance))
+    return min(max(2, 2 - math.floor(math.log10(span))), 6) if span > 0 else 2
+
+
+def _cells(scored: Scored, layer: int, parts: Array, pruned: NDArray[np.bool_]) -> Iterator[HeadCell | None]:
+    """A layer's heads; `parts`, [L, H], says where in the range of the colours each is."""
+    patch = scored.patch
+    for head in range(parts.shape[1]):
+        if head >= scored.heads_in(layer):
+            yield None
+            continue
+        at = (layer, head)
+        yield HeadCell(
+            head,
+            importance=float(patch.importance[at]),
+            low=float(scored.low[at]),
+            high=float(scored.high[at]),
+            share=float(patch.scale[at]),
+            colour=shade(float(parts[at])),
+            light=is_light(float(parts[at])),
+            pruned=bool(pruned[at]),
         )

@@ -11,7 +11,7 @@ from typing import Any
 from headprune.errors import HeadpruneError
 from headprune.perspectives.run import Run
 from headprune.report.scored import Scored
-from headprune.report.subjects import Source, side_name
+from headprune.report.subjects import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "layers (0-based)": ", ".join(map(str, info.layers)),
         "scorer": info.scorer,
         "generation": _plain(info.generation),
-        "patch": side_name(info.patch) if info.patch else None,
+        "patch": f"scale {info.patch.scale}, prune {info.patch.prune or 'none'}" if info.patch else None,
         "patch (sha256), PATCH in the command": info.patch.digest if info.patch else None,
         "headprune": info.headprune,
         "seconds": f"{info.seconds:.1f}",

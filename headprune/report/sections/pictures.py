@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,8 +108,20 @@ def pictures(subject: Subject, prefix: str, most: int) -> Iterator[Picture]:
         yield Picture(f"{prefix}-{number}", sample, gold, uri, width, height, tuple(sides))
 
 
-Looks = dict[PatchRecord | None, list[tuple[Run, object]]]
+Looks = dict[PatchRecord | None, list[tuple[Run, Any]]]
 """What runs of one perspective found, by the patch that was applied."""
+_Seen = tuple[Overlay | None, float, int]
+_Said = tuple[str | None, float]
+_UNSEEN: _Seen = (None, math.nan, 0)
+_UNSAID: _Said = (None, math.nan)
+
+
+class _Look(NamedTuple):
+    """What one side of a run found, and the number that a picture has in it."""
+
+    run: Run
+    found: Any
+    number: int
 
 
 def _looks(subject: Subject, kind: str) -> Looks:
@@ -132,50 +146,47 @@ def _patches(looks: dict[str, Looks], sample: str) -> list[PatchRecord | None]:
 
 def _side(looks: dict[str, Looks], patch: PatchRecord | None, sample: str) -> Side:
     said, seen = _first(looks["layers"], patch, sample), _first(looks["heatmap"], patch, sample)
-    heads = [(found, number) for _, found, number in _all(looks["heads"], patch, sample) if isinstance(found, Heads)]
-    words: dict[int, tuple[str, float]] = {}
-    maps: dict[int, tuple[Overlay | None, float, int]] = {}
-    if said and isinstance(said[1], Layers):
-        _, found, number = said
-        captions, scores = found.captions[number], found.scores[number]
-        words = {layer: (captions[at], float(scores[at])) for at, layer in enumerate(found.layers)}
-    if seen and isinstance(seen[1], Heatmap):
-        maps = dict(_maps(seen[1], seen[2]))
-    reader = seen[1].reader if seen and isinstance(seen[1], Heatmap) else heads[0][0].looks.reader if heads else None
-    nothing = (None, float("nan"), 0)
-    layers = tuple(
-        LayerTile(
-            layer,
-            maps.get(layer, nothing)[0],
-            _known(100 * maps.get(layer, nothing)[1]),
-            maps.get(layer, nothing)[2],
-            words[layer][0] if layer in words else None,
-            _known(words[layer][1]) if layer in words else None,
-        )
-        for layer in sorted({*words, *maps})
-    )
+    heads = _all(looks["heads"], patch, sample)
+    words = dict(_words(said.found, said.number)) if said else {}
+    maps = dict(_maps(seen.found, seen.number)) if seen else {}
+    readers = [*([seen.found.reader] if seen else []), *(one.found.looks.reader for one in heads)]
+    layers = (_tile(layer, maps.get(layer, _UNSEEN), words.get(layer, _UNSAID)) for layer in sorted({*words, *maps}))
     silent = set(patch.silent) if patch else set()
-    grids = tuple(grid for found, number in heads for grid in _grids(found, number, silent))
-    return Side(side_name(patch), said[0].info.scorer if said else None, reader, layers, grids)
+    grids = (grid for one in heads for grid in _grids(one.found, one.number, silent))
+    return Side(
+        side_name(patch), said.run.info.scorer if said else None, next(iter(readers), None), tuple(layers), tuple(grids)
+    )
 
 
-def _all(looks: Looks, patch: PatchRecord | None, sample: str) -> list[tuple[Run, object, int]]:
+def _tile(layer: int, seen: _Seen, said: _Said) -> LayerTile:
+    overlay, attention, outliers = seen
+    caption, change = said
+    return LayerTile(layer, overlay, _known(100 * attention), outliers, caption, _known(change))
+
+
+def _all(looks: Looks, patch: PatchRecord | None, sample: str) -> list[_Look]:
     placed = ((run, found, position(run, sample)) for run, found in looks.get(patch, []))
-    return [(run, found, number) for run, found, number in placed if number is not None]
+    return [_Look(run, found, number) for run, found, number in placed if number is not None]
 
 
-def _first(looks: Looks, patch: PatchRecord | None, sample: str) -> tuple[Run, object, int] | None:
+def _first(looks: Looks, patch: PatchRecord | None, sample: str) -> _Look | None:
     there = _all(looks, patch, sample)
     if len(there) > 1:
-        first = there[0][0]
+        run = there[0].run
         notice(
-            f"several {first.info.kind} runs look at the same pictures of the same model: the strips show "
-            f"{first.folder}, the figures and tables all"
+            f"several {run.info.kind} runs look at the same pictures of the same model: the strips show "
+            f"{run.folder}, the figures and tables all"
         )
     return there[0] if there else None
 
 
-def _maps(found: Heatmap, number: int) -> Iterator[tuple[int, tuple[Overlay | None, float, int]]]:
+def _words(found: Layers, number: int) -> Iterator[tuple[int, _Said]]:
+    """Of each layer its caption and dS."""
+    for at, layer in enumerate(found.layers):
+        yield layer, (found.captions[number][at], float(found.scores[number, at]))
+
+
+def _maps(found: Heatmap, number: int) -> Iterator[tuple[int, _Seen]]:
     """Of each layer its map, A[l] and its number of outliers."""
     picture = found.pictures[number]
     for at, layer in enumerate(found.layers):
