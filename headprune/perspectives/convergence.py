@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from headprune.hooks.kinds import Scorer
 from headprune.scoring.importance import scored
 from headprune.scoring.statistics import Floats
-from headprune.types import ScoreItem
+from headprune.types import Interval, ScoreItem
+
+
+@dataclass(frozen=True, slots=True)
+class ConvergenceCurve:
+    """Where the words of a model stand still (METHOD.md, Convergence; figure 3). Layers are 0-based; L are live.
+
+    Attributes:
+        samples: [n], ids.
+        captions: [n][L], D(Z[l]) of every layer.
+        scores: [n, L], of each caption against gold; of a scorer that needs none, against the last layer's caption.
+        curve: [L], mean of the scores over samples, with its bootstrap interval.
+        tol: how near the last layer's mean counts as there, relative to it.
+        plateau: the first layer from which on every layer's mean is within `tol` of the last one's.
+        plateau_limits: 95 % bootstrap limits of the plateau.
+        tau: the least score against the last caption that counts as the same.
+        convergence_layers: [n], the first layer from which on the sample's captions say the same as the last.
+        convergence_layer: its mean over samples, with its bootstrap interval.
+    """
+
+    samples: tuple[str, ...]
+    captions: tuple[tuple[str, ...], ...]
+    scores: Floats
+    curve: tuple[Interval, ...]
+    tol: float
+    plateau: int
+    plateau_limits: tuple[float, float]
+    tau: float
+    convergence_layers: Floats
+    convergence_layer: Interval
 
 
 def convergence_layers(captions: Sequence[Sequence[str]], scorer: Scorer | None, tau: float = 0.95) -> Floats:
