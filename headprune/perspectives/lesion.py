@@ -69,7 +69,7 @@ class Lesions:
     mean_samples: int
 
 
-def lesion(
+def lesion_layers(
     adapter: Adapter,
     samples: Sequence[Sample],
     layers: Sequence[int],

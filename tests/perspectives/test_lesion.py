@@ -12,7 +12,7 @@ import headprune
 from headprune import Generation, UsageError
 from headprune.edits.lesions import LESIONS
 from headprune.patch.slice import sliced
-from headprune.perspectives.lesion import lesion
+from headprune.perspectives.lesion import lesion_layers
 from headprune.perspectives.means import mean_inputs
 from headprune.towers.batches import Batch, prepared
 from tests.support import slow
@@ -24,7 +24,7 @@ BATCH = Batch(7, 2)
 
 
 def experiment(adapter, samples, layers, means, scorer=None, batch=BATCH, generation=GENERATION, **more):
-    return lesion(adapter, samples, layers, means, scorer or Overlap(), generation, batch, **more)
+    return lesion_layers(adapter, samples, layers, means, scorer or Overlap(), generation, batch, **more)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from headprune import Dataset, Generation, ModelError, Sample, applied, export, 
 from headprune.edits.edit import scaled
 from headprune.edits.lesions import LESIONS
 from headprune.hooks.catalogue import catalogue
-from headprune.perspectives.lesion import lesion
+from headprune.perspectives.lesion import lesion_layers
 from headprune.perspectives.lesioner import Lesioner
 from headprune.perspectives.means import mean_inputs
 from headprune.scoring.gradients import head_gradients
@@ -377,7 +377,7 @@ def test_lesions_by_the_mean_of_one_picture_are_none_to_it(adapter, known, group
             for name in LESIONS:
                 found = Lesioner(adapter, means).states(traced, place, [name])
                 close(found, traced.states[known.layers], 1e-5)
-        done = lesion(adapter, [sample], live, means, Overlap(), generation, Batch(8, 2), together=[live])
+        done = lesion_layers(adapter, [sample], live, means, Overlap(), generation, Batch(8, 2), together=[live])
         assert {said for part in (done.alone, done.together) for row in part.captions for (said,) in row} == {
             *done.unchanged
         }
