@@ -77,6 +77,6 @@ def _table(found: Converged, run: Run, title: str) -> RenderableType:
     low, high = found.plateau_limits
     return Group(
         table(f"what layers say of {len(found.captions)} pictures{title}", columns, rows),
-        Text(f"plateau, within {found.tol:g} of the last score: layer {found.plateau} [{low:g}, {high:g}]"),
+        Text(f"plateau, within {100 * found.tol:g} % of the last score: layer {found.plateau} [{low:g}, {high:g}]"),
         Text(f"convergence layer: {interval(found.convergence_layer, '.2f')}, mean over pictures"),
     )

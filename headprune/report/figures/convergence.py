@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def draw(run: Run) -> Figures:
     """`convergence`: scores over layers above, at which layer how many pictures converge below; 800 x 700 pixels."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = empty(height=7)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     before: Converged = run.before
@@ -25,8 +27,9 @@ def draw(run: Run) -> Figures:
     by_layer(below, before.layers, "pictures that converge")
     above.set_xlabel("")
     above.set_title(f"where the answer stands: {len(before.captions)} pictures, bands of 95 %")
-    for axes in (above, below):
-        axes.legend(framealpha=0.85, edgecolor="none")
+    above.legend(framealpha=0.85, edgecolor="none")
+    below.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    below.yaxis.set_major_locator(MaxNLocator(integer=True))
     yield "convergence", figure
 
 
@@ -34,7 +37,9 @@ def _side(above: Axes, below: Axes, found: Converged, colour: str, style: str, n
     """One side's curve and bars; `place` says on which side of a layer its bars stand, 0 for both."""
     curve(above, found.layers, found.curve, colour, name, style)
     level = found.curve[-1].mean
-    above.axvline(found.plateau, color=colour, linestyle=":", label=f"plateau: layer {found.plateau}")
+    # Dashes of the one side stand in the other's gaps, should both have the same plateau.
+    dashes = (2 if place > 0 else 0, (2, 2))
+    above.axvline(found.plateau, color=colour, linestyle=dashes, label=f"plateau: layer {found.plateau}")
     above.plot(
         [found.layers[-1]],
         [level],
