@@ -48,6 +48,9 @@ def lesion(
         str | None,
         typer.Option("--means-data", help="Where means are taken. (default: the samples)", show_default=False),
     ] = None,
+    means_option: Annotated[
+        list[str] | None, typer.Option("--means-option", help="key=value for its reader.", show_default=False)
+    ] = None,
     means_samples: Annotated[
         int | None,
         typer.Option("--means-samples", help="Over how many pictures. (default: as --samples)", show_default=False),
@@ -65,6 +68,7 @@ def lesion(
                 "together": together or None,
                 "means": means,
                 "means_data": means_data,
+                "means_options": o.pairs(means_option, "--means-option"),
                 "means_samples": means_samples,
             },
         },

@@ -62,6 +62,7 @@ def test_means_of_other_data(place):
     assert document["unchanged"] == plain["unchanged"]
     assert [row["captions"] for row in document["alone"]] != [row["captions"] for row in plain["alone"]]
     assert document["mean_samples"] == 2
+    assert "option 'nosuch'" in place.refuses(2, *LESION, *words, "--means-option", "nosuch=1", "--out", "refused")
     assert "99 samples" in place.refuses(2, *LESION, *words, "--means-samples", 99, "--out", "refused")
 
 
@@ -103,6 +104,7 @@ def test_a_table_for_people(place):
         (2, ("--together", "some"), "cannot be read"),
         (2, ("--means-samples", "9"), "9 samples"),
         (1, ("--means-data", "nowhere"), "nowhere"),
+        (2, ("--means-option", "split=train"), "--means-data"),
         (2, ("--scorer", "gradient"), "needs gradients"),
     ],
 )

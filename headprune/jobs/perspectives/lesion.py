@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from headprune.errors import UsageError
 from headprune.hooks.catalogue import make_scorer
 from headprune.hooks.datasets import open_dataset
 from headprune.jobs.opening import announce_left_out
@@ -29,7 +30,9 @@ class LesionPerspective(Perspective):
         self.scorer = make_scorer(recipe.scorer, dict(recipe.scorer_options))
         self.scorer_name = recipe.scorer
         asked = recipe.lesion
-        self.elsewhere = open_dataset(asked.means_data) if asked.means_data else None
+        if asked.means_options and not asked.means_data:
+            raise UsageError("options for the data that means are taken on, but no such data", "--means-data DATA")
+        self.elsewhere = open_dataset(asked.means_data, dict(asked.means_options)) if asked.means_data else None
         self.together: list[tuple[int, ...]] = []
         self.pictures: tuple[Sample, ...] = ()
 
