@@ -69,7 +69,11 @@ def test_no_more_figures_than_somebody_looks_at(run_of, tmp_path):
 
 def test_layers_that_lost_their_heads_are_drawn_empty(run_of, tmp_path):
     found = looks(2, 4, 1, known=False)
-    assert len(save_figures(run_of("heatmap", found, 1), tmp_path)) == 2
+    found.attention[0, 1] = np.nan
+    files = save_figures(run_of("heatmap", found, 1), tmp_path, "svg")
+    assert [file.name for file in files] == ["heatmap.svg", "heatmap-0000.svg"]
+    # Words are outlines in an SVG, with the words in a comment beside them.
+    assert "<!-- layer 1: no heads -->" in files[1].read_text()
 
 
 def test_captions_are_drawn_as_text(run_of, tmp_path):

@@ -89,7 +89,8 @@ def _strip(run: Run, found: Heatmap, number: int, suffix: str) -> Figure:
         layer = found.layers[place]
         outliers = [one for one in maps.outliers if one.layer == layer]
         drawn = lay_over(axes, grey, maps, maps.maps[place], outliers, top)
-        axes.set_title(f"layer {layer}: {100 * found.attention[number, place]:.0f} %", fontsize=8)
+        share = found.attention[number, place]
+        axes.set_title(f"layer {layer}: {'no heads' if math.isnan(share) else f'{100 * share:.0f} %'}", fontsize=8)
     add_bar(figure, drawn, panels, found.reader)
     marked = "; x: outliers, filled from their neighbours" if maps.outliers else ""
     patched = ", with the patch" if suffix else ""
