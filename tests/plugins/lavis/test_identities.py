@@ -24,6 +24,7 @@ from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
 from headprune.towers.replay import advance, heads_reading, replay
 from tests.plugins.lavis import slow
+from tests.support import places
 from tests.support import slow as hooks
 from tests.support.samples import Overlap, dataset
 from tests.support.tiny_lavis import HEADS, LAYERS, WIDTH
@@ -42,6 +43,11 @@ def test_geometry(tiny, name):
     assert (geometry.layers, geometry.heads, geometry.width) == (LAYERS, HEADS, WIDTH)
     assert (geometry.head_width, geometry.cls, tiny.tokens) == (WIDTH // HEADS, True, 17)
     assert str(tiny.ref) == name.removeprefix("lavis:") and tiny.ref.backend == "lavis"
+
+
+@pytest.mark.parametrize("size", places.SIZES, ids=str)
+def test_grids_name_the_tokens_of_each_place(tiny, size):
+    places.check_grids(tiny, size)
 
 
 def test_the_outline_is_that_of_the_loaded_model(tiny, name):
@@ -96,7 +102,8 @@ def test_attention_weights_are_those_that_made_the_head_outputs(tiny, pictures):
         attention = site.attention
         bias = attention.v_bias if hasattr(attention, "v_bias") else attention.in_proj_bias[2 * WIDTH :]
         v = (read[site.index] @ site.qkv[0].weight[2 * WIDTH :].T + bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)
-        weights = found[site.index]
+        weights = found[site.index].weights
+        assert_close(found[site.index].values, v)
         assert weights.shape == (len(pictures), HEADS, tiny.tokens, tiny.tokens) and weights.std() > 1e-4
         assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
         assert_close((weights @ v).transpose(1, 2).flatten(2), captures[site.index].heads)
