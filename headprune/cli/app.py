@@ -10,11 +10,13 @@ from headprune import __version__
 from headprune.cli import (
     apply,
     caption,
+    convergence,
     convert,
     evaluate,
     heads,
     heatmap,
     layers,
+    lesion,
     patch,
     plugins,
     recipe,
@@ -58,6 +60,8 @@ app.command("caption", short_help="What a model, layer or head says.")(caption.c
 app.command("heatmap", short_help="Where every layer and head looks.")(heatmap.heatmap)
 app.command("heads", short_help="What every head of a layer says, and where it looks.")(heads.heads)
 app.command("layers", short_help="What every layer says.")(layers.layers)
+app.command("lesion", short_help="What is said without a layer's attention, or its stream.")(lesion.lesion)
+app.command("convergence", short_help="From which layer on the answer stands.")(convergence.convergence)
 app.command("report", short_help="Make a page of runs.")(report.report)
 app.command("convert", short_help="Write a LAVIS model as a transformers checkpoint.")(convert.convert)
 app.add_typer(patch.app, name="patch")

@@ -47,7 +47,7 @@ def _table(found: Heatmap, title: str) -> RenderableType:
         )
     ]
     reader = "CLS gives" if found.reader == "cls" else "patches give"
-    whole = f"A[l], the share of attention that {reader} patches, in {len(found.pictures)} pictures{title}"
+    whole = f"A[l]: attention that {reader} patches, {len(found.pictures)} pictures{title}"
     return table(whole, ("layer", "A[l] [95 %]", "dA[l] [95 %]", "L1", "cosine", "outliers"), rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headprune.perspectives.heatmap import Outlier, PictureMaps, Reader
-from headprune.report.canvas import MAP
+from headprune.report.canvas import MAP, plain
 from headprune.scoring.statistics import Floats
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OPACITY = 0.62
+_LINES = 4
 
 
 def filled(values: Floats) -> Floats:
@@ -83,16 +85,24 @@ def lay_over(
 
 
 def add_bar(figure: Figure, drawn: AxesImage, axes: Sequence[Axes], reader: Reader) -> None:
-    """A colour bar that says what the maps count, beside `axes`."""
+    """A colour bar that says what the maps count, below `axes`."""
     from matplotlib.cm import ScalarMappable
 
     # The colours as they are, not as they look upon a picture.
     colours = ScalarMappable(drawn.norm, drawn.cmap)
-    bar = figure.colorbar(colours, ax=list(axes), shrink=0.7, pad=0.015, aspect=30, extend="max")
-    bar.set_label("share of CLS's attention, %" if reader == "cls" else "share of attention, mean over patches, %")
+    bar = figure.colorbar(colours, ax=list(axes), location="bottom", shrink=0.6, pad=0.02, aspect=45, extend="max")
+    label = "share of CLS's attention, %" if reader == "cls" else "share of attention, mean over patches, %"
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
 
 
 def top_of(values: Sequence[Floats]) -> float:
     """What the last colour of several maps stands for: the largest share in all but the strongest half per cent."""
     shares = np.concatenate([one[~np.isnan(one)] for one in values])
     return float(np.quantile(shares, 0.995)) if len(shares) else 1.0
+
+
+def wrapped(text: str, letters: int) -> str:
+    """Text that someone else wrote, in lines of so many letters, four at most; an empty one says so."""
+    lines = textwrap.wrap(plain(text), letters, max_lines=_LINES, placeholder=" \N{HORIZONTAL ELLIPSIS}")
+    return "\n".join(lines) or "(nothing)"

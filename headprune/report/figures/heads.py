@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import TYPE_CHECKING
 
 from headprune.errors import notice
 from headprune.perspectives.heads import Heads
 from headprune.perspectives.run import Run
-from headprune.report.canvas import empty, plain
+from headprune.report.canvas import empty
 from headprune.report.figures import Figures
 from headprune.report.figures.heatmap import shown_pictures
-from headprune.report.overlay import add_bar, lay_over, read_grey, top_of
+from headprune.report.overlay import add_bar, lay_over, read_grey, top_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _MOST_LAYERS = 3
-_LETTERS, _LINES = 30, 4
+_LETTERS = 30
 
 
 def draw(run: Run) -> Figures:
@@ -45,7 +44,7 @@ def _heads(run: Run, found: Heads, number: int, layer: int, suffix: str) -> Figu
     rows = max(1, math.ceil(len(said) / columns))
     height, width = grey.shape
     # Room for the map, for the head's name above it and the caption below.
-    figure = empty(2.5 * columns + 1.2, (2.3 * height / width + 0.35 + 0.16 * lines) * rows + 0.9)
+    figure = empty(max(5, 2.5 * columns), (2.5 * height / width + 0.35 + 0.16 * lines) * rows + 1.4)
     panels: list[Axes] = [*figure.subplots(rows, columns, squeeze=False).flat]
     top = top_of([*maps.heads[place]])
     outliers = [one for one in maps.outliers if one.layer == layer]
@@ -62,11 +61,5 @@ def _heads(run: Run, found: Heads, number: int, layer: int, suffix: str) -> Figu
     patched = ", with the patch" if suffix else ""
     title = f"{maps.sample}, layer {layer}{patched}: {found.unchanged[number][place]}"
     heads = f"each head, edit {found.edit}" if said else "it has no heads"
-    figure.suptitle(f"{wrapped(title, 32 * columns)}\n{heads}", fontsize=10, parse_math=False)
+    figure.suptitle(f"{wrapped(title, max(64, 32 * columns))}\n{heads}", fontsize=10, parse_math=False)
     return figure
-
-
-def wrapped(text: str, letters: int) -> str:
-    """A caption in lines of so many letters, four at most; an empty one says so."""
-    lines = textwrap.wrap(plain(text), letters, max_lines=_LINES, placeholder=" \N{HORIZONTAL ELLIPSIS}")
-    return "\n".join(lines) or "(nothing)"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from headprune.errors import notice
 from headprune.perspectives.heatmap import Heatmap, Means
 from headprune.perspectives.run import Run
-from headprune.report.canvas import AFTER, BEFORE, by_layer, curve, empty, plain
+from headprune.report.canvas import AFTER, BEFORE, by_layer, curve, empty
 from headprune.report.figures import Figures
-from headprune.report.overlay import add_bar, lay_over, read_grey, top_of
+from headprune.report.overlay import add_bar, lay_over, read_grey, top_of, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,9 @@ def _strip(run: Run, found: Heatmap, number: int, suffix: str) -> Figure:
     columns = min(_COLUMNS, len(found.layers))
     rows = math.ceil(len(found.layers) / columns)
     height, width = grey.shape
-    figure = empty(1.6 * columns + 1.2, (1.6 * height / width + 0.4) * rows + 0.5)
+    # A colour bar and a title need some width, however few the layers.
+    wide = max(5, 1.6 * columns)
+    figure = empty(wide, (wide / columns * height / width + 0.3) * rows + 1.2)
     panels: list[Axes] = [*figure.subplots(rows, columns, squeeze=False).flat]
     top = top_of([*maps.maps])
     for place, axes in enumerate(panels):
@@ -87,13 +89,11 @@ def _strip(run: Run, found: Heatmap, number: int, suffix: str) -> Figure:
         layer = found.layers[place]
         outliers = [one for one in maps.outliers if one.layer == layer]
         drawn = lay_over(axes, grey, maps, maps.maps[place], outliers, top)
-        axes.set_title(f"layer {layer}: {100 * found.attention[number, place]:.0f} %", fontsize=8)
+        share = found.attention[number, place]
+        axes.set_title(f"layer {layer}: {'no heads' if math.isnan(share) else f'{100 * share:.0f} %'}", fontsize=8)
     add_bar(figure, drawn, panels, found.reader)
-    marked = " (x: outliers, filled from their neighbours)" if maps.outliers else ""
+    marked = "; x: outliers, filled from their neighbours" if maps.outliers else ""
     patched = ", with the patch" if suffix else ""
-    figure.suptitle(
-        f"{plain(maps.sample)}{patched}: where layers look, and the share of it that lands on patches{marked}",
-        fontsize=9,
-        parse_math=False,
-    )
+    title = f"{maps.sample}{patched}: where layers look, and how much of it lands on patches{marked}"
+    figure.suptitle(wrapped(title, int(13 * wide)), fontsize=9, parse_math=False)
     return figure
