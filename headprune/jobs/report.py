@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from headprune import __version__
 from headprune.errors import HeadpruneError, UsageError, notice
 from headprune.files import refuse_unless_free, writing, writing_folder
 from headprune.jobs.measured import kept_evaluations
@@ -76,7 +77,7 @@ def perform_report(
 
 
 def _page(sources: Sequence[Source], out: Path) -> Reported:
-    page = render(sources)
+    page = render(sources, __version__)
     with writing(out) as part:
         part.write_text(page.html, encoding="utf-8")
     return Reported(out, "html", tuple(source.folder for source in sources), (out,), page.shown, page.pictures)

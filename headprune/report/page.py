@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from headprune import __version__
 from headprune.errors import notice
 from headprune.report.canvas import plain
 from headprune.report.scored import table1
@@ -34,22 +33,24 @@ class Page:
     pictures: int
 
 
-def render(sources: Sequence[Source]) -> Page:
+def render(sources: Sequence[Source], version: str) -> Page:
     """The page of some runs; the same runs give the same page.
 
-    Of each model and dataset the first 20 pictures are shown.
+    Args:
+        sources: the runs. Of each model and dataset the first 20 pictures are shown.
+        version: of this headprune.
 
     Raises:
         HeadpruneError: a picture or recipe of a run cannot be read.
     """
     parts = [_subject(subject, f"s{number}") for number, subject in enumerate(subjects(sources))]
     shown, total = (sum(part[name] for part in parts) for name in ("shown", "total"))
-    if shown < total:
+    if any(part["shown"] == MOST_PICTURES < part["total"] for part in parts):
         notice(f"the page shows the first {MOST_PICTURES} pictures of a model and dataset: {shown} of {total}")
     environment = _environment()
     script = _text("page.js")
     html = environment.get_template("page.html").render(
-        version=__version__,
+        version=version,
         subjects=parts,
         shown=shown,
         total=total,

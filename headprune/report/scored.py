@@ -93,9 +93,7 @@ def table1(measured: tuple[Measured, ...]) -> Table:
         "pictures",
     )
     rows = tuple(row for one in measured for row in _sides(one))
-    return Table(
-        "table1", "table 1: before and after a patch, on samples that no head was weighed on", columns, rows, 4
-    )
+    return Table("table1", "before and after a patch, on samples that no head was weighed on", columns, rows, 4)
 
 
 def _sides(one: Measured) -> Iterator[Row]:

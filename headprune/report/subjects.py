@@ -21,12 +21,14 @@ class Subject:
     perspectives: tuple[Run, ...]
     scored: tuple[Scored, ...]
 
-    def samples(self) -> dict[str, tuple[Run, int]]:
-        """Every picture that was looked at, by its sample's id: a run that shows it, and its number there."""
+    def samples(self, *kinds: str) -> dict[str, tuple[Run, int]]:
+        """Every picture that runs of these perspectives, or of any, looked at: by its sample's id a run that shows it,
+        and its number there."""
         found: dict[str, tuple[Run, int]] = {}
         for run in self.perspectives:
-            for number, sample in enumerate(run.info.samples):
-                found.setdefault(sample.id, (run, number))
+            if not kinds or run.info.kind in kinds:
+                for number, sample in enumerate(run.info.samples):
+                    found.setdefault(sample.id, (run, number))
         return found
 
     def kinds(self, kind: str) -> Iterator[Run]:

@@ -221,7 +221,7 @@ def test_more_than_twenty_pictures_are_not_shown_and_that_is_said(tmp_path):
     with pytest.warns(Notice, match="20 of 23"):
         page = parsed(page_of([runs.save("layers", "layers", runs.layers_found())], tmp_path))
     assert len(page.of("article", "picture")) == 20
-    assert "23 looked at; the first 20 are shown" in [one.text for one in page.of("dd")]
+    assert "23 looked at, 20 shown" in [one.text for one in page.of("dd")]
 
 
 def test_heads_are_told_by_their_numbers_and_pruned_ones_marked(tmp_path):

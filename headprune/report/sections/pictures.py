@@ -94,14 +94,20 @@ class Picture:
         return sorted({tile.layer for side in self.sides for tile in side.layers})
 
 
+# Runs that tell what layers say, the first that is there: dS is in the first kind alone.
+_SAYING = ("layers", "convergence", "concreteness")
+TELLING = (*_SAYING, "heatmap", "heads")
+"""Perspectives that tell of single pictures."""
+
+
 def pictures(subject: Subject, prefix: str, most: int) -> Iterator[Picture]:
     """The first `most` pictures of a subject's runs.
 
     Raises:
         HeadpruneError: a picture of a run cannot be read.
     """
-    looks = {kind: _looks(subject, kind) for kind in ("layers", "heatmap", "heads")}
-    for number, (sample, (run, place)) in enumerate([*subject.samples().items()][:most]):
+    looks = {kind: _looks(subject, kind) for kind in TELLING}
+    for number, (sample, (run, place)) in enumerate([*subject.samples(*TELLING).items()][:most]):
         sides = [_side(looks, patch, sample) for patch in _patches(looks, sample)]
         uri, width, height = picture_uri(run.picture(place))
         gold = run.info.samples[place].captions
@@ -145,17 +151,17 @@ def _patches(looks: dict[str, Looks], sample: str) -> list[PatchRecord | None]:
 
 
 def _side(looks: dict[str, Looks], patch: PatchRecord | None, sample: str) -> Side:
-    said, seen = _first(looks["layers"], patch, sample), _first(looks["heatmap"], patch, sample)
+    found = (_first(looks[kind], patch, sample) for kind in _SAYING)
+    said, seen = next(filter(None, found), None), _first(looks["heatmap"], patch, sample)
     heads = _all(looks["heads"], patch, sample)
-    words = dict(_words(said.found, said.number)) if said else {}
+    words = dict(_words(said)) if said else {}
     maps = dict(_maps(seen.found, seen.number)) if seen else {}
     readers = [*([seen.found.reader] if seen else []), *(one.found.looks.reader for one in heads)]
     layers = (_tile(layer, maps.get(layer, _UNSEEN), words.get(layer, _UNSAID)) for layer in sorted({*words, *maps}))
     silent = set(patch.silent) if patch else set()
     grids = (grid for one in heads for grid in _grids(one.found, one.number, silent))
-    return Side(
-        side_name(patch), said.run.info.scorer if said else None, next(iter(readers), None), tuple(layers), tuple(grids)
-    )
+    scorer = said.run.info.scorer if said and isinstance(said.found, Layers) else None
+    return Side(side_name(patch), scorer, next(iter(readers), None), tuple(layers), tuple(grids))
 
 
 def _tile(layer: int, seen: _Seen, said: _Said) -> LayerTile:
@@ -180,10 +186,11 @@ def _first(looks: Looks, patch: PatchRecord | None, sample: str) -> _Look | None
     return there[0] if there else None
 
 
-def _words(found: Layers, number: int) -> Iterator[tuple[int, _Said]]:
+def _words(said: _Look) -> Iterator[tuple[int, _Said]]:
     """Of each layer its caption and dS."""
-    for at, layer in enumerate(found.layers):
-        yield layer, (found.captions[number][at], float(found.scores[number, at]))
+    scores = said.found.scores[said.number] if isinstance(said.found, Layers) else None
+    for at, layer in enumerate(said.found.layers):
+        yield layer, (said.found.captions[said.number][at], math.nan if scores is None else float(scores[at]))
 
 
 def _maps(found: Heatmap, number: int) -> Iterator[tuple[int, _Seen]]:
