@@ -30,6 +30,7 @@ COLUMNS = {
         "test_batched_equals_one_by_one",
     ),
     "attention": ("test_attention_weights_are_those_that_made_the_head_outputs",),
+    "data flow": ("test_the_data_flow_is_exact",),
     "`logit`, `gradient`": ("test_teacher_forcing_agrees_with_generation", "test_derivatives_are_the_losses_slopes"),
     "fold": ("test_applied_equals_hooks_and_goes_away", "test_exported_says_what_the_patched_model_says[fold]"),
     "slice": (

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from headprune import DecodePoint, Generation, ModelError, ScoreItem, applied, load_model, sliced
 from headprune.hooks.catalogue import catalogue
 from headprune.patch.export import RECORD, export
+from headprune.perspectives.dataflow import dataflow
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sampling import draw
@@ -23,6 +24,7 @@ from headprune.towers.replay import advance, replay
 from tests.plugins.lavis import slow
 from tests.support import slow as hooks
 from tests.support.samples import Overlap, dataset
+from tests.support.slow_flow import slow_flow
 from tests.support.tiny_lavis import HEADS, LAYERS, WIDTH
 
 GENERATION = Generation(max_new_tokens=8)
@@ -98,6 +100,21 @@ def test_attention_weights_are_those_that_made_the_head_outputs(tiny, pictures):
         assert weights.shape == (len(pictures), HEADS, tiny.tokens, tiny.tokens) and weights.std() > 1e-4
         assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
         assert_close((weights @ v).transpose(1, 2).flatten(2), captures[site.index].heads)
+
+
+def test_the_data_flow_is_exact(tiny, pictures):
+    """Eq. 3-6, against plain hooks."""
+    samples, layers = dataset(pictures).samples, range(LAYERS)
+    found = dataflow(tiny, samples, layers, Batch(7, 2), token=0)
+    slow_ones = [slow_flow(tiny, tiny.prepare(pictures), None, layer) for layer in layers]
+    assert found.error.max() < 1e-5
+    for layer, slow_one in enumerate(slow_ones):
+        for parts, expected in ((found.at.norm, slow_one.norm), (found.at.projection, slow_one.projection)):
+            flat = np.concatenate([parts.heads, parts.bias[..., None], parts.mlp[..., None]], axis=-1)[:, layer]
+            np.testing.assert_allclose(flat, expected[:, 0], atol=1e-5, rtol=1e-4)
+        sources = np.stack([source.projection[layer] for source in found.sources])
+        np.testing.assert_allclose(sources, slow_one.source_projection[:, :, 0], atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(sources.sum(-1), found.at.projection.heads[:, layer], atol=1e-5)
 
 
 def test_nothing_changed_is_no_op_and_layers_go_on_where_they_stopped(tiny, pictures):
