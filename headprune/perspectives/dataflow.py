@@ -103,7 +103,7 @@ class DataFlow:
         return self.at or self.mean
 
 
-def dataflow(
+def data_flow(
     adapter: Adapter,
     samples: Sequence[Sample],
     layers: Sequence[int],

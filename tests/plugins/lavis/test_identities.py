@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from headprune import DecodePoint, Generation, ModelError, ScoreItem, applied, load_model, sliced
 from headprune.hooks.catalogue import catalogue
 from headprune.patch.export import RECORD, export
-from headprune.perspectives.dataflow import dataflow
+from headprune.perspectives.dataflow import data_flow
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sampling import draw
@@ -105,7 +105,7 @@ def test_attention_weights_are_those_that_made_the_head_outputs(tiny, pictures):
 def test_the_data_flow_is_exact(tiny, pictures):
     """Eq. 3-6, against plain hooks."""
     samples, layers = dataset(pictures).samples, range(LAYERS)
-    found = dataflow(tiny, samples, layers, Batch(7, 2), token=0)
+    found = data_flow(tiny, samples, layers, Batch(7, 2), token=0)
     slow_ones = [slow_flow(tiny, tiny.prepare(pictures), None, layer) for layer in layers]
     assert found.error.max() < 1e-5
     for layer, slow_one in enumerate(slow_ones):

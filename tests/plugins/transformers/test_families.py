@@ -17,7 +17,7 @@ import headprune
 from headprune import Dataset, Generation, ModelError, Sample, applied, export, load_model, sliced
 from headprune.edits.edit import scaled
 from headprune.hooks.catalogue import catalogue
-from headprune.perspectives.dataflow import dataflow
+from headprune.perspectives.dataflow import data_flow
 from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.towers.batches import Batch, prepared
@@ -186,7 +186,7 @@ def test_attention_weights_are_those_that_made_the_head_outputs(adapter, known, 
 def test_the_data_flow_is_exact(adapter, known, samples, groups):
     """Eq. 3-6: heads, bias and MLP are the layer's update, and sources a head's contribution; as the slow twin says."""
     layers, batch = range(known.layers), Batch(7, 4)
-    averaged, read = (dataflow(adapter, samples, layers, batch, token) for token in (None, 1))
+    averaged, read = (data_flow(adapter, samples, layers, batch, token) for token in (None, 1))
     assert max(averaged.error.max(), read.error.max()) < 1e-5
     for found in (averaged, read):
         share, sources = found.chosen.share, found.sources
