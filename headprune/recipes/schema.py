@@ -122,6 +122,7 @@ class LesionSettings(Table):
     )
     means: Literal["token", "all"] = Field("token", description="A mean for each token, or one over tokens too.")
     means_data: str | None = Field(None, min_length=1, description="Where means are taken; left out, the samples.")
+    means_options: Options = Field({}, description="That data's reader's options.")
     means_samples: PositiveInt | None = Field(None, description="Of how many; left out, as many as `samples`.")
 
 
