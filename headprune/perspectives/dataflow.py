@@ -102,6 +102,11 @@ class DataFlow:
         """At the reading token, or the mean where there is none."""
         return self.at or self.mean
 
+    @property
+    def reading(self) -> str:
+        """Where `chosen` is, in words."""
+        return "mean over tokens" if self.token is None else f"token {self.token}"
+
 
 def data_flow(
     adapter: Adapter,
