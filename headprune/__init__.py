@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from headprune.types import Form as Form
     from headprune.types import Generation as Generation
     from headprune.types import Geometry as Geometry
+    from headprune.types import Grid as Grid
     from headprune.types import Interval as Interval
     from headprune.types import LeftOut as LeftOut
     from headprune.types import LogitRows as LogitRows
@@ -104,8 +105,8 @@ _HOMES = {
     "headprune.towers.layout": "Site TowerLayout find_sites measure",
     "headprune.towers.load": "load_model",
     "headprune.towers.replay": "answering showing",
-    "headprune.types": "Dataset DecodePoint Form Generation Geometry Interval LeftOut LogitRows ModelRef Sample "
-    "Schedule ScoreItem",
+    "headprune.types": "Dataset DecodePoint Form Generation Geometry Grid Interval LeftOut LogitRows ModelRef "
+    "Sample Schedule ScoreItem",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headprune.errors import ModelError
 from headprune.towers.capture import Trace, trace
 from headprune.towers.layout import Site, TowerLayout, find_sites, measure
-from headprune.types import Form, Generation, Geometry, ModelRef
+from headprune.types import Form, Generation, Geometry, Grid, ModelRef
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -165,6 +165,15 @@ class Adapter(ABC):
     def form(self, picture: Image) -> Form:
         """How a picture would be cut up. Only pictures of one form go through the tower together."""
         return None
+
+    @abstractmethod
+    def grids(self, picture: Image) -> tuple[Grid, ...]:
+        """Which part of a picture each token is: one grid, or of a picture in tiles one a tile, of which the first
+        shows the whole picture. Tokens of no grid (CLS, registers) stand before the patches.
+
+        Raises:
+            ModelError: the picture is prepared in a way that tells nothing of it.
+        """
 
     @property
     @abstractmethod

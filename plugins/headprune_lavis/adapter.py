@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headprune import Adapter, Attention, Form, Generation, ModelRef, TeacherForced, TowerLayout, answering, notice
+from headprune import (
+    Adapter,
+    Attention,
+    Form,
+    Generation,
+    Grid,
+    ModelRef,
+    TeacherForced,
+    TowerLayout,
+    answering,
+    notice,
+)
 from headprune_lavis.attending import attention_of
 from headprune_lavis.folder import save_folder
 from headprune_lavis.speech import padded, speech_of
@@ -84,6 +96,11 @@ class LavisAdapter(Adapter):
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
         pixels = torch.stack([self.processor(picture.convert("RGB")) for picture in pictures])
         return pixels.to(self.device, self.dtype)
+
+    def grids(self, picture: Image) -> tuple[Grid, ...]:
+        # LAVIS shows all of a picture, squeezed into a square.
+        side = math.isqrt(self.tokens - 1)
+        return (Grid(side, side, tuple(range(1, self.tokens)), 0, (0.0, 0.0, 1.0, 1.0)),)
 
     def encode(self, pixels: Tensor, form: Form = None) -> None:
         self.tower(pixels)

@@ -41,8 +41,14 @@ VIT = TowerLayout(
 
 def patches(vision: Any) -> int:
     """Patches of a picture, or a tile, of the size in the tower's configuration."""
-    (height, width), (high, wide) = _pair(vision.image_size), _pair(vision.patch_size)
-    return int((height // high) * (width // wide))
+    rows, columns = patch_grid(vision, *pair(vision.image_size))
+    return rows * columns
+
+
+def patch_grid(vision: Any, height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of patches that a tower cuts so many pixels into."""
+    high, wide = pair(vision.patch_size)
+    return int(height // high), int(width // wide)
 
 
 def patches_and_cls(config: Any, _: Any) -> int:
@@ -50,5 +56,6 @@ def patches_and_cls(config: Any, _: Any) -> int:
     return patches(config.vision_config) + 1
 
 
-def _pair(size: int | Sequence[int]) -> Sequence[int]:
+def pair(size: int | Sequence[int]) -> Sequence[int]:
+    """(height, width), where a configuration may hold one number for both."""
     return (size, size) if isinstance(size, int) else size

@@ -22,6 +22,7 @@ from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
 from headprune.towers.replay import advance, replay
 from tests.plugins.lavis import slow
+from tests.support import places
 from tests.support import slow as hooks
 from tests.support.samples import Overlap, dataset
 from tests.support.slow_flow import slow_flow
@@ -41,6 +42,11 @@ def test_geometry(tiny, name):
     assert (geometry.layers, geometry.heads, geometry.width) == (LAYERS, HEADS, WIDTH)
     assert (geometry.head_width, geometry.cls, tiny.tokens) == (WIDTH // HEADS, True, 17)
     assert str(tiny.ref) == name.removeprefix("lavis:") and tiny.ref.backend == "lavis"
+
+
+@pytest.mark.parametrize("size", places.SIZES, ids=str)
+def test_grids_name_the_tokens_of_each_place(tiny, size):
+    places.check_grids(tiny, size)
 
 
 def test_the_outline_is_that_of_the_loaded_model(tiny, name):

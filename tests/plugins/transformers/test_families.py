@@ -23,7 +23,7 @@ from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.towers.batches import Batch, prepared
 from headprune.towers.replay import advance, replay, stopped
 from headprune.types import DecodePoint
-from tests.support import slow
+from tests.support import places, slow
 from tests.support.slow_flow import slow_flow
 from tests.support.zoo import ZOO, Tiny
 
@@ -215,6 +215,11 @@ def flat(parts, rows, layer):
 
 def near(found, expected):
     np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", places.SIZES, ids=str)
+def test_grids_name_the_tokens_of_each_place(adapter, size):
+    places.check_grids(adapter, size)
 
 
 def test_all_ones_change_nothing(adapter, known, groups):
