@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headprune.errors import ModelError, UsageError
+from headprune.errors import ModelError, UsageError, notice
 from headprune.perspectives.contributions import by_source, taken_apart
 from headprune.perspectives.passes import Passes, Seen
 from headprune.scoring.statistics import Floats
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Pictures, picture_batches
 from headprune.towers.memory import Room
-from headprune.types import Geometry, Sample
+from headprune.types import Grid, Sample
 
 # How far the parts' sum may be from the update, relative to the states; coarse dtypes round by more.
 _TOLERANCE = 1e-3
@@ -67,10 +67,12 @@ class Sources:
     token j, or averaged over all reading tokens.
 
     Attributes:
+        grids: which part of the picture each token is; none where the model's way to prepare it does not tell.
         norm: [L, H, T], its norm; NaN where a sliced layer has no such head.
         projection: [L, H, T], its projection on the update of token j; over i they sum to the head's.
     """
 
+    grids: tuple[Grid, ...]
     norm: Floats
     projection: Floats
 
@@ -102,10 +104,11 @@ class DataFlow:
         """At the reading token, or the mean where there is none."""
         return self.at or self.mean
 
-    @property
-    def reading(self) -> str:
-        """Where `chosen` is, in words."""
-        return "mean over tokens" if self.token is None else f"token {self.token}"
+    def reading(self, cls: bool) -> str:
+        """Where `chosen` is, in words; `cls` says whether token 0 is a CLS token."""
+        if self.token is None:
+            return "mean over tokens"
+        return "CLS" if cls and self.token == 0 else f"token {self.token}"
 
 
 def data_flow(
@@ -132,7 +135,7 @@ def data_flow(
         UsageError: a picture has no such token.
         ModelError: the parts do not add up to the update, so the family's layout does not describe its layers.
     """
-    tables = _Tables(adapter.geometry, samples, layers, token)
+    tables = _Tables(adapter, samples, layers, token)
     passes = Passes(adapter, layers, batch)
     room = Room(passes.pictures, "pictures")
     for pictures in picture_batches(adapter, samples, room.size):
@@ -212,10 +215,11 @@ def _plain(numbers: Tensor) -> Floats:
 class _Tables:
     """What was found, by picture and layer: NaN where a layer has no such head."""
 
-    def __init__(self, geometry: Geometry, samples: Sequence[Sample], layers: Sequence[int], token: int | None) -> None:
+    def __init__(self, adapter: Adapter, samples: Sequence[Sample], layers: Sequence[int], token: int | None) -> None:
+        self._adapter = adapter
         self._samples = tuple(sample.id for sample in samples)
         self._layers = tuple(layers)
-        self._heads = geometry.heads
+        self._heads = adapter.geometry.heads
         self._token = token
         shape = (len(self._samples), len(self._layers))
         readings = 1 if token is None else 2
@@ -223,6 +227,7 @@ class _Tables:
         self._update = np.full((readings, *shape), np.nan)
         self._error = np.full(shape, np.nan)
         self._sources: dict[str, Floats] = {}
+        self._grids: dict[str, tuple[Grid, ...]] = {}
 
     @property
     def done(self) -> int:
@@ -232,6 +237,7 @@ class _Tables:
     def put(self, samples: Sequence[Sample], found: Sequence[_Found]) -> None:
         names = [sample.id for sample in samples]
         rows = [self._samples.index(name) for name in names]
+        self._grids |= {sample.id: _grids(self._adapter, sample) for sample in samples}
         for layer in found:
             column, parts = self._layers.index(layer.layer), layer.parts.shape[-1]
             self._parts[:, rows, column, :, :parts] = layer.parts
@@ -250,9 +256,17 @@ class _Tables:
             self._token,
             at[0] if at else None,
             mean,
-            tuple(Sources(*self._sources[name]) for name in self._samples),
+            tuple(Sources(self._grids[name], *self._sources[name]) for name in self._samples),
             self._error,
         )
+
+
+def _grids(adapter: Adapter, sample: Sample) -> tuple[Grid, ...]:
+    try:
+        return adapter.grids(sample.load())
+    except ModelError as error:
+        notice(f"sources are told by token only: {error}")
+        return ()
 
 
 def _flow(parts: Floats, update: Floats) -> Flow:

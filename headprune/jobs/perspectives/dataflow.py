@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from headprune.errors import UsageError, notice
 from headprune.jobs.perspectives.frame import Perspective, Progress, Scene, look
 from headprune.perspectives.dataflow import DataFlow, Parts, data_flow
@@ -53,9 +55,9 @@ class DataflowPerspective(Perspective):
     def document(self, found: DataFlow) -> dict[str, Any]:
         """Means over pictures; a head that a sliced layer does not have is null."""
 
-        def told(values: Floats) -> Any:
+        def told(values: Floats) -> dict[str, Any]:
             low, high = limits(values, self.recipe.seed)
-            return {"mean": numbers(values.mean(axis=0)), "low": numbers(low), "high": numbers(high)}
+            return {"mean": _listed(values.mean(axis=0)), "low": _listed(low), "high": _listed(high)}
 
         def parts(parts: Parts) -> dict[str, Any]:
             return {"heads": told(parts.heads), "bias": told(parts.bias), "mlp": told(parts.mlp)}
@@ -70,6 +72,13 @@ class DataflowPerspective(Perspective):
             "update": told(flow.update),
             "error": float(found.error.max()),
         }
+
+
+def _listed(numbers: Floats) -> Any:
+    """Nested lists, None where a number is unset."""
+    plain = numbers.astype(object)
+    plain[np.isnan(numbers)] = None
+    return plain.tolist()
 
 
 def dataflow(adapter: Adapter, dataset: Dataset, progress: Progress = lambda stage: None, **settings: Any) -> DataFlow:
