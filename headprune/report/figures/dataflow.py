@@ -10,6 +10,7 @@ from headprune.perspectives.dataflow import DataFlow
 from headprune.perspectives.run import Run
 from headprune.report.canvas import MAP, QUIET, curve, empty
 from headprune.report.figures import Figures
+from headprune.report.sources import draw_sources
 from headprune.scoring.statistics import Floats, mean_intervals
 
 if TYPE_CHECKING:
@@ -19,17 +20,19 @@ _PARTS = (("all heads", "#1f4e79", "-"), ("MLP", "#c4510a", "--"), ("bias", QUIE
 
 
 def draw(run: Run) -> Figures:
-    """`dataflow`: heads by layers over the parts by layer, a column each before and with the patch."""
+    """`dataflow`: heads by layers over the parts by layer, a column each before and with the patch; `sources`: where
+    the first picture's contributions come from, and `sources-after` with the patch."""
     sides = [("", run.before)] if run.after is None else [("as it is: ", run.before), ("with the patch: ", run.after)]
     means = [found.chosen.share.heads.mean(axis=0) for _, found in sides]
-    low, high = (float(end(mean)) for end, mean in ((np.nanmin, np.array(means)), (np.nanmax, np.array(means))))
+    there = np.concatenate([mean[~np.isnan(mean)] for mean in means])
+    low, high = (there.min(), there.max()) if len(there) else (0, 1)
     figure = empty(8 * len(sides), 8)
     axes = figure.subplots(2, len(sides), squeeze=False, sharey="row", height_ratios=(3, 2))
     for (title, found), mean, (above, below) in zip(sides, means, axes.T, strict=True):
         image = above.imshow(mean.T, cmap=MAP, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
         # A head that a sliced layer does not have.
         above.set_facecolor("#dddddd")
-        above.set_title(f"{title}{found.reading(run.info.model.cls)}, {len(found.samples)} pictures")
+        above.set_title(f"{title}what heads add to {found.reading(run.info.model.cls)}, {len(found.samples)} pictures")
         above.set_ylabel("head (0-based)")
         _heads(above, mean)
         _parts(below, found, run.info.seed)
@@ -37,6 +40,9 @@ def draw(run: Run) -> Figures:
             _layers(each, found)
     figure.colorbar(image, ax=axes[0], label="head's share of the layer's update, mean")
     yield "dataflow", figure
+    for name, (_, found) in zip(("sources", "sources-after"), sides, strict=False):
+        if found.sources[0].grids:
+            yield name, draw_sources(run, found, 0)
 
 
 def _parts(axes: Axes, found: DataFlow, seed: int) -> None:

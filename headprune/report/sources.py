@@ -1,0 +1,73 @@
+"""Which places of a picture each layer's heads bring its update from, laid over the picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headprune.perspectives.dataflow import DataFlow
+from headprune.perspectives.run import Run
+from headprune.report.canvas import MAP, empty
+from headprune.scoring.statistics import Floats
+from headprune.types import Grid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+_ACROSS = 6
+_OPACITY = 0.7
+
+
+def source_shares(found: DataFlow, number: int) -> Floats:
+    """[L, T], the share of each layer's update that its heads together bring from each token of picture `number`."""
+    update = found.chosen.update[number]
+    shares: Floats = np.nansum(found.sources[number].projection, axis=1) / update[:, None]
+    return shares
+
+
+def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
+    """A panel a layer: the share of its update from each patch, on picture `number` of the run.
+
+    Of a picture in tiles the one that shows it whole; what comes from elsewhere is in no panel, but not in its title
+    either.
+    """
+    from PIL import Image
+
+    grid = found.sources[number].grids[0]
+    shares = 100 * source_shares(found, number)[:, list(grid.tokens)]
+    with Image.open(run.picture(number)) as picture:
+        grey = np.asarray(picture.convert("L"))
+    down = -(-len(found.layers) // _ACROSS)
+    across = min(_ACROSS, len(found.layers))
+    figure = empty(1.6 * across + 1.2, 1.9 * down + 0.8)
+    panels = figure.subplots(down, across, squeeze=False)
+    for axes in panels.flat:
+        axes.axis("off")
+    for axes, layer, values in zip(panels.flat, found.layers, shares, strict=False):
+        drawn = _lay_over(axes, grey, grid, values, float(shares.min()), float(shares.max()))
+        axes.set_title(f"layer {layer}: {values.sum():.0f} %", fontsize=9)
+    label = f"share of the layer's update, % a patch; {found.reading(run.info.model.cls)}"
+    figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.6, aspect=45, label=label)
+    return figure
+
+
+def _lay_over(axes: Axes, grey: Floats, grid: Grid, values: Floats, low: float, high: float) -> AxesImage:
+    height, width = grey.shape
+    left, top, right, bottom = (end * size for end, size in zip(grid.box, (width, height) * 2, strict=True))
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+    drawn = axes.imshow(
+        values.reshape(grid.rows, grid.columns),
+        cmap=MAP,
+        vmin=low,
+        vmax=high,
+        alpha=_OPACITY,
+        extent=(left, right, bottom, top),
+        interpolation="nearest",
+    )
+    # Where a processor pads, the map is larger than the picture.
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    return drawn
