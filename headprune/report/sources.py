@@ -8,7 +8,7 @@ import numpy as np
 
 from headprune.perspectives.dataflow import DataFlow
 from headprune.perspectives.run import Run
-from headprune.report.canvas import MAP, empty
+from headprune.report.canvas import MAP, empty, plain
 from headprune.scoring.statistics import Floats
 from headprune.types import Grid
 
@@ -22,17 +22,19 @@ _OPACITY = 0.7
 
 
 def source_shares(found: DataFlow, number: int) -> Floats:
-    """[L, T], the share of each layer's update that its heads together bring from each token of picture `number`."""
+    """[L, T], the share of each layer's update that its heads together bring from each token of picture `number`.
+
+    Where projections are averaged over reading tokens it is their part of the average |u|.
+    """
     update = found.chosen.update[number]
     shares: Floats = np.nansum(found.sources[number].projection, axis=1) / update[:, None]
     return shares
 
 
 def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
-    """A panel a layer: the share of its update from each patch, on picture `number` of the run.
+    """A panel a layer: the share of its update from each patch of picture `number` of the run, and from all of them.
 
-    Of a picture in tiles the one that shows it whole; what comes from elsewhere is in no panel, but not in its title
-    either.
+    Of a picture in tiles it is the one that shows the whole; other tiles, CLS and the like are in no panel.
     """
     from PIL import Image
 
@@ -42,14 +44,17 @@ def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
         grey = np.asarray(picture.convert("L"))
     down = -(-len(found.layers) // _ACROSS)
     across = min(_ACROSS, len(found.layers))
-    figure = empty(1.6 * across + 1.2, 1.9 * down + 0.8)
+    figure = empty(max(6, 1.7 * across), 1.9 * down + 1.2)
     panels = figure.subplots(down, across, squeeze=False)
-    for axes in panels.flat:
-        axes.axis("off")
+    for axes in panels.flat[len(found.layers) :]:
+        axes.set_visible(False)
     for axes, layer, values in zip(panels.flat, found.layers, shares, strict=False):
         drawn = _lay_over(axes, grey, grid, values, float(shares.min()), float(shares.max()))
         axes.set_title(f"layer {layer}: {values.sum():.0f} %", fontsize=9)
-    label = f"share of the layer's update, % a patch; {found.reading(run.info.model.cls)}"
+    name = plain(found.samples[number])
+    title = f"{name}: where heads bring each layer's update from ({found.reading(run.info.model.cls)})"
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    label = "share of the layer's update, % a patch"
     figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.6, aspect=45, label=label)
     return figure
 
@@ -70,4 +75,6 @@ def _lay_over(axes: Axes, grey: Floats, grid: Grid, values: Floats, low: float, 
     # Where a processor pads, the map is larger than the picture.
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
+    axes.set_xticks([])
+    axes.set_yticks([])
     return drawn

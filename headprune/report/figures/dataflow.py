@@ -32,7 +32,7 @@ def draw(run: Run) -> Figures:
         image = above.imshow(mean.T, cmap=MAP, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
         # A head that a sliced layer does not have.
         above.set_facecolor("#dddddd")
-        above.set_title(f"{title}what heads add to {found.reading(run.info.model.cls)}, {len(found.samples)} pictures")
+        above.set_title(f"{title}what heads add, {len(found.samples)} pictures ({found.reading(run.info.model.cls)})")
         above.set_ylabel("head (0-based)")
         _heads(above, mean)
         _parts(below, found, run.info.seed)
