@@ -42,7 +42,9 @@ def taken_apart(site: Site, heads: int, capture: Capture, mlp: Tensor) -> Apart:
         capture: of this layer.
         mlp: [B, T, d], what its MLP answered.
     """
-    before, after = _exact(capture.residual), _exact(capture.output)
+    after = _exact(capture.output)
+    # Where a model is spread over devices, a layer's input may still lie on the one before.
+    before = _exact(capture.residual).to(after.device)
     u = after - before
     update = u.norm(dim=-1)
     direction = u / update[..., None]

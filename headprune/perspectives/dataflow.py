@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import InstanceOf
 from torch import Tensor
 
 from headprune.errors import ModelError, UsageError, notice
@@ -20,6 +23,9 @@ from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Pictures, picture_batches
 from headprune.towers.memory import Room
 from headprune.types import Grid, Sample
+
+Maps = Annotated[NDArray[np.float32], InstanceOf()]
+"""Numbers by layer, head and token: many, and no more exact than a tower computes."""
 
 # How far the parts' sum may be from the update, relative to the states; coarse dtypes round by more.
 _TOLERANCE = 1e-3
@@ -73,8 +79,8 @@ class Sources:
     """
 
     grids: tuple[Grid, ...]
-    norm: Floats
-    projection: Floats
+    norm: Maps
+    projection: Maps
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +232,7 @@ class _Tables:
         self._parts = np.full((readings, *shape, 3, 2 + self._heads), np.nan)
         self._update = np.full((readings, *shape), np.nan)
         self._error = np.full(shape, np.nan)
-        self._sources: dict[str, Floats] = {}
+        self._sources: dict[str, Maps] = {}
         self._grids: dict[str, tuple[Grid, ...]] = {}
 
     @property
@@ -245,7 +251,7 @@ class _Tables:
             self._error[rows, column] = layer.error
             for place, name in enumerate(names):
                 shape = (2, len(self._layers), self._heads, layer.sources.shape[-1])
-                sources = self._sources.setdefault(name, np.full(shape, np.nan))
+                sources = self._sources.setdefault(name, np.full(shape, np.nan, np.float32))
                 sources[:, column, : parts - 2] = layer.sources[:, place]
 
     def result(self) -> DataFlow:

@@ -164,3 +164,18 @@ def test_memory_that_runs_out_halves_the_pictures(tiny, pictures, monkeypatch):
     monkeypatch.setattr(tiny, "attention", narrow)
     with pytest.warns(headprune.Notice, match="going on with 2"):
         assert_same(data_flow(tiny, dataset(pictures).samples, range(3), Batch(64, 5), 0), whole)
+
+
+def test_sources_are_told_by_token_where_nothing_tells_their_place(tiny, pictures, monkeypatch):
+    samples = dataset(pictures).samples[:2]
+    placed = data_flow(tiny, samples, [0], Batch(64, 5), 0)
+    assert all(len(source.grids[0].tokens) == 16 for source in placed.sources)
+
+    def untold(picture):
+        raise ModelError("pictures are prepared by dice", "use another processor")
+
+    monkeypatch.setattr(tiny, "grids", untold)
+    with pytest.warns(headprune.Notice, match="told by token only: pictures are prepared by dice"):
+        found = data_flow(tiny, samples, [0], Batch(64, 5), 0)
+    assert [source.grids for source in found.sources] == [(), ()]
+    assert_same(found, placed)
