@@ -36,8 +36,12 @@ if TYPE_CHECKING:
     from headprune.hooks.specs import hookimpl as hookimpl
     from headprune.jobs.apply import choose_change as choose_change
     from headprune.jobs.evaluate import evaluate as evaluate
+    from headprune.jobs.perspectives.convergence import convergence as convergence
     from headprune.jobs.perspectives.dataflow import dataflow as dataflow
+    from headprune.jobs.perspectives.heads import heads as heads
+    from headprune.jobs.perspectives.heatmap import heatmap as heatmap
     from headprune.jobs.perspectives.layers import layers as layers
+    from headprune.jobs.perspectives.lesion import lesion as lesion
     from headprune.jobs.score import score as score
     from headprune.labels import read_labels as read_labels
     from headprune.patch.apply import applied as applied
@@ -89,8 +93,12 @@ _HOMES = {
     "headprune.hooks.specs": "AdapterSpec DatasetSpec EditSpec ScorerSpec hookimpl",
     "headprune.jobs.apply": "choose_change",
     "headprune.jobs.evaluate": "evaluate",
+    "headprune.jobs.perspectives.convergence": "convergence",
     "headprune.jobs.perspectives.dataflow": "dataflow",
+    "headprune.jobs.perspectives.heads": "heads",
+    "headprune.jobs.perspectives.heatmap": "heatmap",
     "headprune.jobs.perspectives.layers": "layers",
+    "headprune.jobs.perspectives.lesion": "lesion",
     "headprune.jobs.score": "score",
     "headprune.labels": "read_labels",
     "headprune.patch.apply": "applied",

@@ -9,6 +9,7 @@ import numpy as np
 from headprune.perspectives.dataflow import DataFlow
 from headprune.perspectives.run import Run
 from headprune.report.canvas import MAP, empty, plain
+from headprune.report.overlay import read_grey
 from headprune.scoring.statistics import Floats
 from headprune.types import Grid
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
 
 _ACROSS = 6
 _OPACITY = 0.7
@@ -36,12 +38,9 @@ def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
 
     Of a picture in tiles it is the one that shows the whole; other tiles, CLS and the like are in no panel.
     """
-    from PIL import Image
-
     grid = found.sources[number].grids[0]
     shares = 100 * source_shares(found, number)[:, list(grid.tokens)]
-    with Image.open(run.picture(number)) as picture:
-        grey = np.asarray(picture.convert("L"))
+    grey = read_grey(run.picture(number))
     down = -(-len(found.layers) // _ACROSS)
     across = min(_ACROSS, len(found.layers))
     figure = empty(max(6, 1.7 * across), 1.9 * down + 1.2)
@@ -59,7 +58,7 @@ def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
     return figure
 
 
-def _lay_over(axes: Axes, grey: Floats, grid: Grid, values: Floats, low: float, high: float) -> AxesImage:
+def _lay_over(axes: Axes, grey: NDArray[np.uint8], grid: Grid, values: Floats, low: float, high: float) -> AxesImage:
     height, width = grey.shape
     left, top, right, bottom = (end * size for end, size in zip(grid.box, (width, height) * 2, strict=True))
     axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))

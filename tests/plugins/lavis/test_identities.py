@@ -14,13 +14,16 @@ from headprune import DecodePoint, Generation, ModelError, ScoreItem, applied, l
 from headprune.hooks.catalogue import catalogue
 from headprune.patch.export import RECORD, export
 from headprune.perspectives.dataflow import data_flow
+from headprune.perspectives.lesion import lesion_layers
+from headprune.perspectives.lesioner import Lesioner
+from headprune.perspectives.means import mean_inputs
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
 from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
-from headprune.towers.replay import advance, replay
+from headprune.towers.replay import advance, heads_reading, replay
 from tests.plugins.lavis import slow
 from tests.support import places
 from tests.support import slow as hooks
@@ -131,6 +134,24 @@ def test_nothing_changed_is_no_op_and_layers_go_on_where_they_stopped(tiny, pict
         assert_close(again, capture.output)
         assert torch.equal(capture.residual, traced.states[site.index])
         assert_close(advance(tiny.sites, tiny.reads, again, capture), traced.states[LAYERS])
+
+
+def test_lesions_by_the_mean_of_one_picture_are_none_to_it(tiny, pictures):
+    sample, batch = dataset(pictures).samples[0], Batch(8, 2)
+    means = mean_inputs(tiny, [sample], range(LAYERS), batch)
+    traced = tiny.trace(tiny.prepare(pictures[:1]), range(LAYERS), [LAYERS])
+    for place in [(0,), (1,), (2,), (0, 1, 2)]:
+        found = Lesioner(tiny, means).states(traced, place, ["mean-input", "confuse"])
+        assert_close(found, traced.states[LAYERS].expand(2, -1, -1))
+    done = lesion_layers(tiny, [sample], range(LAYERS), means, Overlap(), GENERATION, batch)
+    assert {said for row in done.alone.captions for (said,) in row} == {*done.unchanged}
+
+
+def test_heads_that_read_another_picture_say_what_they_say_of_it(tiny, pictures):
+    one, other = (tiny.trace(tiny.prepare(some), range(LAYERS)).captures for some in (pictures[:1], pictures[1:2]))
+    for layer, site in enumerate(tiny.sites):
+        assert_close(heads_reading(site, one[layer], other[layer].residual), other[layer].heads)
+        assert not torch.allclose(one[layer].heads, other[layer].heads, atol=1e-3)
 
 
 @pytest.mark.parametrize("edit", ["isolate", "ablate"])

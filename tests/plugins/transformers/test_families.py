@@ -16,14 +16,19 @@ from transformers.utils import is_torchvision_available
 import headprune
 from headprune import Dataset, Generation, ModelError, Sample, applied, export, load_model, sliced
 from headprune.edits.edit import scaled
+from headprune.edits.lesions import LESIONS
 from headprune.hooks.catalogue import catalogue
 from headprune.perspectives.dataflow import data_flow
+from headprune.perspectives.lesion import lesion_layers
+from headprune.perspectives.lesioner import Lesioner
+from headprune.perspectives.means import mean_inputs
 from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.towers.batches import Batch, prepared
-from headprune.towers.replay import advance, replay, stopped
+from headprune.towers.replay import advance, heads_reading, replay, stopped
 from headprune.types import DecodePoint
 from tests.support import places, slow
+from tests.support.samples import Overlap
 from tests.support.slow_flow import slow_flow
 from tests.support.zoo import ZOO, Tiny
 
@@ -403,6 +408,35 @@ def test_the_cards_lines_load_a_folder_without_headprune(adapter, known, tmp_pat
 def runnable(lines: str) -> str:
     """Without what is said to need torchvision, where there is none."""
     return "\n".join(line for line in lines.splitlines() if is_torchvision_available() or "torchvision" not in line)
+
+
+def test_lesions_by_the_mean_of_one_picture_are_none_to_it(adapter, known, groups, generation):
+    """Section 4.2: states and captions stay, for each layer alone and for all at once."""
+    live = range(known.layers - known.dead)
+    pictures = [(some.pixels[:1], some.samples[0], some.form) for some in groups]
+    for pixels, sample, form in pictures:
+        means = mean_inputs(adapter, [sample], live, Batch(8, 2))
+        traced = adapter.trace(pixels, live, [known.layers], form)
+        for place in [*((layer,) for layer in live), tuple(live)]:
+            for name in LESIONS:
+                found = Lesioner(adapter, means).states(traced, place, [name])
+                close(found, traced.states[known.layers], 1e-5)
+        done = lesion_layers(adapter, [sample], live, means, Overlap(), generation, Batch(8, 2), together=[live])
+        assert {said for part in (done.alone, done.together) for row in part.captions for (said,) in row} == {
+            *done.unchanged
+        }
+
+
+def test_heads_that_read_another_picture_say_what_they_say_of_it(adapter, known, groups):
+    """What a lesion lets them read, they read: norm, attention and all."""
+    group = max(groups, key=lambda group: len(group.samples))
+    assert len(group.samples) > 1
+    one, other = (
+        adapter.trace(group.pixels[row : row + 1], range(known.layers), form=group.form).captures for row in (0, 1)
+    )
+    for layer, site in enumerate(adapter.sites):
+        close(heads_reading(site, one[layer], other[layer].residual), other[layer].heads, 1e-5)
+        assert not torch.allclose(one[layer].heads, other[layer].heads, atol=1e-3)
 
 
 def test_algorithm_1_equals_its_slow_twin(adapter, known, samples, generation):
