@@ -14,6 +14,7 @@ from headprune import DecodePoint, Generation, ModelError, ScoreItem, applied, l
 from headprune.hooks.catalogue import catalogue
 from headprune.patch.export import RECORD, export
 from headprune.perspectives.dataflow import data_flow
+from headprune.perspectives.heatmap import where_layers_look
 from headprune.perspectives.lesion import lesion_layers
 from headprune.perspectives.lesioner import Lesioner
 from headprune.perspectives.means import mean_inputs
@@ -50,6 +51,16 @@ def test_geometry(tiny, name):
 @pytest.mark.parametrize("size", places.SIZES, ids=str)
 def test_grids_name_the_tokens_of_each_place(tiny, size):
     places.check_grids(tiny, size)
+
+
+def test_maps_are_what_cls_gives_the_patches(tiny, pictures):
+    found = where_layers_look(tiny, dataset(pictures).samples, [2, 0], Batch(8, 2), k=0)
+    given = tiny.attention(tiny.prepare(pictures), [0, 2])
+    for row, maps in enumerate(found.pictures):
+        for place, layer in enumerate([2, 0]):
+            expected = given[layer].weights[row, :, 0, 1:].reshape(HEADS, 4, 4)
+            np.testing.assert_allclose(maps.heads[place], expected, atol=1e-5)
+    assert np.isfinite(found.l1[:, 0]).all()
 
 
 def test_the_outline_is_that_of_the_loaded_model(tiny, name):
