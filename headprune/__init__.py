@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headprune.jobs.apply import choose_change as choose_change
     from headprune.jobs.evaluate import evaluate as evaluate
     from headprune.jobs.perspectives.convergence import convergence as convergence
+    from headprune.jobs.perspectives.dataflow import dataflow as dataflow
     from headprune.jobs.perspectives.heads import heads as heads
     from headprune.jobs.perspectives.heatmap import heatmap as heatmap
     from headprune.jobs.perspectives.layers import layers as layers
@@ -93,6 +94,7 @@ _HOMES = {
     "headprune.jobs.apply": "choose_change",
     "headprune.jobs.evaluate": "evaluate",
     "headprune.jobs.perspectives.convergence": "convergence",
+    "headprune.jobs.perspectives.dataflow": "dataflow",
     "headprune.jobs.perspectives.heads": "heads",
     "headprune.jobs.perspectives.heatmap": "heatmap",
     "headprune.jobs.perspectives.layers": "layers",
