@@ -19,12 +19,19 @@ LOOK = ("--data", "data", "--samples", 2, "--max-new-tokens", 5)
 @pytest.fixture
 def looked(scored):
     """A place with a score run, and with runs of layers, heat maps and heads."""
-    scored.document("layers", "model", *LOOK, "--scorer", "./overlap.py:Overlap", "--out", "layers")
-    scored.document("heatmap", "model", *LOOK, "--out", "heatmap")
-    scored.document("heads", "model", *LOOK, "--out", "heads")
+    for kind in ("layers", "heatmap", "heads"):
+        scored.document(kind, "model", *LOOK, *SCORER.get(kind, ()), "--out", kind)
     return scored
 
 
+OVERLAP = ("--scorer", "./overlap.py:Overlap")
+# Of those that score.
+SCORER = {
+    "layers": OVERLAP,
+    "lesion": (*OVERLAP, "--together", "0-1"),
+    "convergence": (*OVERLAP, "--convergence-scorer", "exact"),
+    "concreteness": OVERLAP,
+}
 ALL = ("layers", "heatmap", "heads", "run")
 
 
@@ -35,6 +42,31 @@ def test_a_page_of_all_runs(looked):
     assert done["bytes"] == len(html.encode())
     assert html.count('class="strip"') == 2
     assert "heads pruned by count=1" in html and "Heads of layer" in html
+
+
+# The table that has a row for each layer, and a part of its heading that only this perspective has.
+SUMS = {
+    "dataflow": ("dataflow", "share of each layer"),
+    "lesion": ("lesion", "caption with the lesion against the one without"),
+    "convergence": ("curve", "by layer, mean of 2 pictures"),
+    "concreteness": ("concreteness", "concreteness by layer"),
+}
+
+
+@pytest.mark.parametrize("kind", SUMS)
+def test_a_perspective_alone_is_a_page_and_tables(place, kind):
+    found = place.document(kind, "model", *LOOK, *SCORER.get(kind, ()), "--out", kind)
+    name, title = SUMS[kind]
+    place.document("report", kind, "--out", "report.html")
+    html = (place / "report.html").read_text(encoding="utf-8")
+    assert html.count('<img src="data:image/svg+xml') == 1
+    assert title in html.partition('alt="')[2].partition('"')[0].replace("&#39;", "'")
+    place.document("report", kind, "--format", "csv", "--out", "out")
+    with (place / "out" / kind / f"{name}.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert len(rows) >= len(found["before"]["layers"])
+    files = sorted(path.name for path in (place / "out" / kind).iterdir())
+    assert len(files) >= 2 and all((place / "out" / kind / file).stat().st_size > 50 for file in files)
 
 
 def test_the_page_is_made_anew_and_said_on_stderr(looked):

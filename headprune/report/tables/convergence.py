@@ -13,7 +13,7 @@ def tables(run: Run) -> Iterator[Table]:
     """`curve` by layer; `convergence`, the two layers that sum it up; `pictures`, the layer of each."""
     title = f"{run.info.scorer} by layer, mean of {len(run.info.samples)} pictures with 95 % limits"
     yield both_sides(run, "curve", title, ("layer", *LIMITS), _curve)
-    yield both_sides(run, "convergence", "from which layer on the answer stands", ("", *LIMITS), _summed_up)
+    yield both_sides(run, "convergence", "from which layer on the answer stands", ("measure", *LIMITS), _summed_up)
 
     def of_each(found: Converged) -> Iterator[Row]:
         for number, sample in enumerate(run.info.samples):
