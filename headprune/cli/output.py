@@ -24,6 +24,8 @@ from headprune.files import cannot_write
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from headprune.types import Interval
+
 
 def _console(stderr: bool) -> Console:
     from rich.console import Console
@@ -152,6 +154,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], lef
         made.add_row(*map(shown, row))
     # The title is a line of its own: a table's would be folded to its width.
     return Group(Text(title, style="bold"), made) if title else made
+
+
+def interval(values: Interval, form: str) -> str:
+    """A mean with its 95 % limits: 0.512 [0.430, 0.594]."""
+    return f"{values.mean:{form}} [{values.low:{form}}, {values.high:{form}}]"
 
 
 def numbers(array: Any) -> Any:

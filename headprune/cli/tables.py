@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from headprune.cli.output import table
+from headprune.cli.output import interval, table
 
 if TYPE_CHECKING:
     from headprune.evaluation.auto import AutoPruning
@@ -123,7 +123,7 @@ def evaluation_table(evaluation: Evaluation, excluded: int, scorer: str) -> Rend
         table(title, ("", f"{scorer} [95 %]", "convergence layer", "parameters", "ms/image"), rows)
     ]
     if evaluation.difference:
-        difference = _interval(evaluation.difference, "+.3f")
+        difference = interval(evaluation.difference, "+.3f")
         parts.append(Text(f"difference {difference}, paired over images: {_verdict(evaluation.difference)}"))
     if evaluation.control:
         control = evaluation.control
@@ -139,18 +139,14 @@ def evaluation_table(evaluation: Evaluation, excluded: int, scorer: str) -> Rend
 
 
 def _side(name: str, side: Side) -> tuple[str, ...]:
-    convergence = _interval(side.convergence_layer, ".2f") if side.convergence_layer else "-"
+    convergence = interval(side.convergence_layer, ".2f") if side.convergence_layer else "-"
     return (
         name,
-        _interval(side.score, ".3f"),
+        interval(side.score, ".3f"),
         convergence,
         f"{side.parameters:,}",
         f"{1000 * side.seconds_per_image:.2f}",
     )
-
-
-def _interval(interval: Interval, form: str) -> str:
-    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _verdict(difference: Interval) -> str:
@@ -169,7 +165,7 @@ def curve_table(pruning: AutoPruning) -> RenderableType:
             f"{point.fraction:g}",
             str(point.heads),
             f"{point.score.mean:.3f}",
-            _interval(point.difference, "+.3f"),
+            interval(point.difference, "+.3f"),
         )
         for point in pruning.curve
     ]

@@ -7,7 +7,7 @@ import hashlib
 import torch
 
 from headprune.errors import PatchError
-from headprune.patch.patch import Patch
+from headprune.patch.patch import ModelRecord, Patch
 from headprune.towers.adapter import Adapter
 
 
@@ -24,6 +24,23 @@ def fingerprint(adapter: Adapter) -> str:
             rounded = linear.weight.to("cpu", torch.bfloat16).contiguous()
             digest.update(rounded.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def model_record(adapter: Adapter) -> ModelRecord:
+    """Which model this is, for patches and results."""
+    ref, geometry = adapter.ref, adapter.geometry
+    return ModelRecord(
+        name=ref.name,
+        backend=ref.backend,
+        revision=ref.revision,
+        layers=geometry.layers,
+        heads=geometry.heads,
+        width=geometry.width,
+        head_width=geometry.head_width,
+        cls=geometry.cls,
+        ragged=geometry.ragged,
+        fingerprint=fingerprint(adapter),
+    )
 
 
 def check_fit(patch: Patch, adapter: Adapter, allow_other_weights: bool = False) -> None:

@@ -93,7 +93,37 @@ class EvaluateSettings(Table):
     convergence_scorer: str = Field("bertscore", description="Compares a layer's caption with the last layer's.")
     convergence_options: Options = Field({}, description="Its options.")
     tau: Fraction = Field(0.95, description="From which score on two captions say the same.")
+    tol: Fraction = Field(0.02, description="How far from the last layer's score a plateau may be, as a share of it.")
     random: int = Field(10, ge=0, description="How many random head sets are the control.")
+
+
+class DataflowSettings(Table):
+    """What `headprune dataflow` looks at."""
+
+    token: str | None = Field(None, description="cls, mean or a token's number; left out, cls where there is one.")
+
+
+class HeatmapSettings(Table):
+    """How heat maps are made."""
+
+    outliers: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        5.0, description="k of median + k*MAD of output norms, above which a token is left out; 0 keeps all."
+    )
+
+
+class LesionSettings(Table):
+    """What `headprune lesion` does to layers."""
+
+    lesions: list[Literal["mean-input", "confuse"]] = Field(
+        ["mean-input", "confuse"], min_length=1, description="Which lesions."
+    )
+    together: list[Annotated[str, AfterValidator(_layers)]] = Field(
+        [], description="Ranges of layers that are lesioned at once, beside each layer alone."
+    )
+    means: Literal["token", "all"] = Field("token", description="A mean for each token, or one over tokens too.")
+    means_data: str | None = Field(None, min_length=1, description="Where means are taken; left out, the samples.")
+    means_options: Options = Field({}, description="That data's reader's options.")
+    means_samples: PositiveInt | None = Field(None, description="Of how many; left out, as many as `samples`.")
 
 
 class Recipe(Table):
@@ -125,6 +155,9 @@ class Recipe(Table):
     dataset_options: Options = Field({}, description="The dataset reader's options.")
     apply: ApplySettings = ApplySettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    dataflow: DataflowSettings = DataflowSettings()
+    heatmap: HeatmapSettings = HeatmapSettings()
+    lesion: LesionSettings = LesionSettings()
 
     def require_data(self) -> str:
         """What `data` names.
@@ -142,4 +175,7 @@ class Recipe(Table):
         return self.model_dump(mode="json", exclude=_ELSEWHERE)
 
 
-_ELSEWHERE = {"device", "device_map", "batch_size", "engine", "apply", "evaluate"}
+_ELSEWHERE = {
+    *("device", "device_map", "batch_size", "engine"),
+    *("apply", "evaluate", "dataflow", "heatmap", "lesion"),
+}

@@ -71,11 +71,10 @@ def anchored(values: Values, folder: Path) -> Values:
     changed: Values = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            tables = {name: part for name, part in value.items() if isinstance(part, dict)}
             parts = _texts_anchored(value, folder) if key.endswith("_options") else value
-            changed[key] = {**parts, **anchored(tables, folder)}
+            changed[key] = anchored(parts, folder)
         else:
-            changed[key] = _anchor(value, folder) if key in ("model", "data") else value
+            changed[key] = _anchor(value, folder) if key in ("model", "data", "means_data") else value
     return changed
 
 
@@ -96,10 +95,11 @@ def refuse_plugin_files(values: Values, path: str | Path) -> None:
     """
     evaluate = values.get("evaluate", {})
     named = {key: values.get(key) for key in ("model", "data", "scorer", "edit", "engine")}
+    named["lesion.means_data"] = values.get("lesion", {}).get("means_data")
     named |= {f"evaluate.{key}": evaluate.get(key) for key in ("scorer", "convergence_scorer")}
     for key, value in named.items():
         if value is not None and re.search(r"\.py(?::|$)", value):
-            option = key.removeprefix("evaluate.").replace("_", "-")
+            option = key.rpartition(".")[2].replace("_", "-")
             raise UsageError(
                 f"recipe {path}: {key} names a file, {value!r}", f"pass it on the command line: --{option} {value}"
             )

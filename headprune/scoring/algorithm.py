@@ -11,7 +11,7 @@ import numpy as np
 from headprune.errors import UsageError
 from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import GradientScorer, LogitScorer, Scorer
-from headprune.patch.patch import Array, ModelRecord, Patch, PatchInfo
+from headprune.patch.patch import Array, Patch, PatchInfo
 from headprune.runs.store import RunStore
 from headprune.scoring.coefficients import patch_from
 from headprune.scoring.gradients import gradient_importances
@@ -78,7 +78,7 @@ def score_heads(
         per_sample = gradient_importances(work, settings.scorer, settings.layers)
     else:
         per_sample = np.concatenate(list(_layer_groups(work, settings.scorer)), axis=1)
-    return _result(adapter, dataset, drawn, settings, per_sample, work)
+    return _result(dataset, drawn, settings, per_sample, work)
 
 
 def _layer_groups(work: Work, scorer: Scorer | LogitScorer) -> Iterator[Floats]:
@@ -117,29 +117,14 @@ def _importances(
     return importances(work.captions, work.samples, layers, work.adapter.geometry, work.settings.edit, scorer, at)
 
 
-def _result(
-    adapter: Adapter, dataset: Dataset, drawn: Drawn, settings: ScoreSettings, per_sample: Floats, work: Work
-) -> ScoreResult:
-    geometry = adapter.geometry
-
+def _result(dataset: Dataset, drawn: Drawn, settings: ScoreSettings, per_sample: Floats, work: Work) -> ScoreResult:
     def alpha_of(means: Floats) -> Floats:
         return softmax(means, settings.temperature)
 
     with blaming(f"scorer {settings.scorer_name}"):
         described = settings.scorer.describe()
     info = PatchInfo(
-        model=ModelRecord(
-            name=adapter.ref.name,
-            backend=adapter.ref.backend,
-            revision=adapter.ref.revision,
-            layers=geometry.layers,
-            heads=geometry.heads,
-            width=geometry.width,
-            head_width=geometry.head_width,
-            cls=geometry.cls,
-            ragged=geometry.ragged,
-            fingerprint=work.fingerprint,
-        ),
+        model=work.model,
         scorer={"name": settings.scorer_name, **described},
         edit=settings.edit_record(),
         comparable=settings.comparable.value,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import InstanceOf
 
 from headprune.types import Interval
 
-Floats = NDArray[np.float64]
+Floats = Annotated[NDArray[np.float64], InstanceOf()]
+"""Numbers of a result; what is read from a run folder is seen to be an array."""
 DRAWS = 1000
 
 
@@ -35,3 +37,9 @@ def mean_interval(values: Floats, seed: int, draws: int = DRAWS) -> Interval:
     """The mean of [m] values with its 95 % bootstrap interval."""
     low, high = limits(values, seed, draws=draws)
     return Interval(float(values.mean()), float(low), float(high))
+
+
+def mean_intervals(values: Floats, seed: int) -> tuple[Interval, ...]:
+    """The mean of each column of [m, k] values over its m rows, with its 95 % bootstrap interval."""
+    low, high = limits(values, seed)
+    return tuple(Interval(*map(float, row)) for row in zip(values.mean(axis=0), low, high, strict=True))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headprune.hooks.blame import blaming
 from headprune.patch.apply import applied
-from headprune.patch.fit import fingerprint
+from headprune.patch.fit import model_record
 from headprune.patch.patch import Array
 from headprune.runs.store import RunStore
 from headprune.scoring.sampling import Drawn
@@ -28,6 +28,7 @@ class Work:
     """What every way of scoring shares.
 
     Attributes:
+        model: which it is; known from its weights.
         captions: made or found so far.
         reference_of: for each scored layer, at which layer the unchanged model speaks.
         done, reused: captions and scores made now, and taken from the store.
@@ -44,7 +45,7 @@ class Work:
         self.adapter = adapter
         self.samples = drawn.samples
         self.settings = settings
-        self.fingerprint = fingerprint(adapter)
+        self.model = model_record(adapter)
         self.captions: Captions = {}
         self.done = self.reused = 0
         self._store = store
@@ -145,7 +146,7 @@ class Work:
         """The store's name for everything that determines a caption or a score besides sample, layer, head, scorer."""
         settings = self.settings
         determined: dict[str, Any] = {
-            "fingerprint": self.fingerprint,
+            "fingerprint": self.model.fingerprint,
             "dtype": str(self.adapter.dtype),
             "pictures": self._picture_digest,
             "generation": settings.generation.record(),

@@ -296,11 +296,22 @@ def test_every_shipped_recipe_is_one(file: Path) -> None:
     assert recipe.require_data() in ("demo", "whoops")
 
 
-def test_the_recipes_of_the_paper_are_shipped() -> None:
-    paper = {file.stem: file for file in SHIPPED}
-    recipe = read(paper["blip2-flan-t5-xxl-whoops"])
-    assert (recipe.model, recipe.data, recipe.samples) == ("Salesforce/blip2-flan-t5-xxl", "whoops", 100)
-    assert {"demo", "instructblip-flan-t5-xl-whoops"} <= paper.keys()
+def test_every_figure_and_table_of_the_paper_has_a_recipe_and_a_twin_on_the_demo() -> None:
+    shipped = {file.stem: read(file) for file in SHIPPED}
+    paper = {"table1", *(f"figure{number}" for number in range(1, 7))}
+    assert shipped.keys() == paper | {f"demo-{name}" for name in paper}
+    for name in paper:
+        assert shipped[name].data == "whoops" and "flan-t5-x" in shipped[name].model
+        assert (shipped[f"demo-{name}"].model, shipped[f"demo-{name}"].data) == ("demo", "demo")
+    assert (shipped["table1"].model, shipped["table1"].samples) == ("Salesforce/blip2-flan-t5-xxl", 100)
+
+
+def test_where_means_come_from_is_taken_from_the_recipes_folder(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text('model = "demo"\n[lesion]\nmeans_data = "./pictures"\n')
+    assert read(tmp_path / "recipe.toml").lesion.means_data == str(tmp_path / "pictures")
+    (tmp_path / "recipe.toml").write_text('model = "demo"\n[lesion]\nmeans_data = "./reader.py:Reader"\n')
+    with pytest.raises(UsageError, match=r"lesion.means_data names a file"):
+        read(tmp_path / "recipe.toml")
 
 
 def test_the_schema_names_and_describes_every_setting() -> None:

@@ -1,0 +1,210 @@
+"""What all perspectives share: model and pictures opened, before and after a patch, a run folder with figures."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from headprune import __version__
+from headprune.errors import notice
+from headprune.evaluation.table1 import Change
+from headprune.files import refuse_unless_free, writing_folder
+from headprune.jobs.apply import choose_change
+from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, labelled, load_for, request_of
+from headprune.patch.apply import applied
+from headprune.patch.file import load_patch
+from headprune.patch.fit import check_fit, model_record
+from headprune.patch.patch import Patch
+from headprune.patch.prune import head_list, silent
+from headprune.perspectives.run import PatchRecord, Run, RunInfo, SampleRecord, save_run
+from headprune.recipes import dumps, resolve
+from headprune.recipes.layers import parse_layers
+from headprune.recipes.load import Resolved
+from headprune.recipes.schema import Recipe
+from headprune.report.figures import save_figures
+from headprune.scoring.sampling import Drawn, draw
+from headprune.towers.adapter import Adapter
+from headprune.towers.batches import Batch
+from headprune.towers.load import outline_model
+from headprune.types import Dataset, Generation, Sample
+
+Progress = Callable[[str], None]
+# Pictures are kept to be looked at: as large as a report shows them.
+_SHOWN = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a perspective looks at. `layers` are 0-based; `dataset` is where the samples were drawn from."""
+
+    adapter: Adapter
+    dataset: Dataset
+    samples: tuple[Sample, ...]
+    layers: tuple[int, ...]
+    generation: Generation
+    batch: Batch
+    seed: int
+
+
+class Perspective(ABC):
+    """One perspective. It is made from a recipe before anything is loaded, so that a mistake costs no waiting.
+
+    Attributes:
+        kind: its command, one of `headprune.perspectives.run.KINDS`.
+        default_layers: looked at where the recipe names none.
+        scorer_name: the scorer that plays a part, if one does.
+    """
+
+    kind: ClassVar[str]
+    default_layers: ClassVar[str] = "all"
+    scorer_name: str | None = None
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def meet(self, scene: Scene) -> None:
+        """What has to be done once, before the model is looked at: fit a scorer, take means, say what is special."""
+        return
+
+    @abstractmethod
+    def look(self, scene: Scene, progress: Progress) -> Any:
+        """What is found on the model as it stands: the dataclass that `KINDS` names."""
+
+    @abstractmethod
+    def document(self, found: Any) -> dict[str, Any]:
+        """What of it is told on stdout under --json, JSON-able; arrays of any size stay in the run folder."""
+
+
+def settled(kind: type[Perspective], resolved: Resolved) -> Recipe:
+    """The recipe of a perspective, whose layers are its own where none were named."""
+    named = resolved.sources["layers"] != "default"
+    return resolved.recipe if named else resolved.recipe.model_copy(update={"layers": kind.default_layers})
+
+
+def perform(
+    kind: type[Perspective],
+    recipe: Recipe,
+    out: Path,
+    patch_path: Path | None = None,
+    allow_other_weights: bool = False,
+    progress: Progress = lambda stage: None,
+) -> tuple[Run, Perspective]:
+    """Look at the recipe's model, and again with a patch applied; write what was found into the new folder `out`.
+
+    Raises:
+        HeadpruneError: of any kind; `out` is as it was.
+    """
+    refuse_unless_free(out)
+    perspective = kind(recipe)
+    patch = load_patch(patch_path) if patch_path else None
+    change = choose_change(patch, recipe.apply.scale, recipe.apply.prune) if patch else None
+    dataset = dataset_for(recipe)
+    # Cheap refusals first: a large model takes minutes to load.
+    geometry = outline_model(recipe.model, request_of(recipe)).geometry
+    parse_layers(recipe.layers, geometry.live, geometry.dead)
+    drawn = draw(dataset, recipe.samples, recipe.seed)
+    announce_left_out(drawn.left_out)
+    progress("loading")
+    adapter = load_for(recipe)
+    if patch:
+        check_fit(patch, adapter, allow_other_weights)
+    scene = _scene(recipe, adapter, dataset, drawn)
+    perspective.meet(scene)
+    begun = time.perf_counter()
+    before, after = _both(perspective, scene, change, progress)
+    seconds = time.perf_counter() - begun
+    with writing_folder(out) as part:
+        shown = _keep_pictures(drawn.samples, part / "pictures")
+        info = RunInfo(
+            kind=kind.kind,
+            headprune=__version__,
+            model=model_record(adapter),
+            data=dataset.ref,
+            seed=recipe.seed,
+            samples=shown,
+            left_out=len(drawn.left_out),
+            layers=scene.layers,
+            scorer=perspective.scorer_name,
+            generation=scene.generation.record(),
+            patch=_patch_record(patch, change, recipe, adapter),
+            seconds=seconds,
+        )
+        run = Run(part, info, before, after)
+        save_run(run)
+        (part / "recipe.toml").write_text(dumps(recipe), encoding="utf-8")
+        progress("drawing")
+        save_figures(run, part)
+    return replace(run, folder=out), perspective
+
+
+def look(
+    kind: type[Perspective],
+    adapter: Adapter,
+    dataset: Dataset,
+    settings: Mapping[str, Any],
+    progress: Progress = lambda stage: None,
+) -> Any:
+    """A perspective on a loaded model and an opened dataset, nothing written: behind the library's calls.
+
+    Args:
+        settings: of a recipe, with its defaults: samples=100, seed=0, layers="all", scorer="bertscore" ...
+    """
+    recipe = settled(kind, resolve(None, {**settings, "model": adapter.ref.name, "data": dataset.ref}))
+    drawn = draw(dataset, recipe.samples, recipe.seed)
+    announce_left_out(drawn.left_out)
+    perspective, scene = kind(recipe), _scene(recipe, adapter, dataset, drawn)
+    perspective.meet(scene)
+    return perspective.look(scene, progress)
+
+
+def _scene(recipe: Recipe, adapter: Adapter, dataset: Dataset, drawn: Drawn) -> Scene:
+    geometry = adapter.geometry
+    if geometry.dead:
+        notice(f"nothing reads the tower from layer {geometry.live} on: it is not looked at")
+    return Scene(
+        adapter,
+        dataset,
+        drawn.samples,
+        parse_layers(recipe.layers, geometry.live, geometry.dead),
+        labelled(recipe.generation.plain(), adapter, dataset),
+        batch_for(recipe, adapter),
+        recipe.seed,
+    )
+
+
+def _both(perspective: Perspective, scene: Scene, change: Change | None, progress: Progress) -> tuple[Any, Any]:
+    """What is found before and after the change."""
+    progress(f"{len(scene.samples)} samples")
+    before = perspective.look(scene, progress)
+    if change is None:
+        return before, None
+    progress(f"{len(scene.samples)} samples, with the patch")
+    with applied(scene.adapter, change.coefficients):
+        return before, perspective.look(scene, progress)
+
+
+def _keep_pictures(samples: Sequence[Sample], folder: Path) -> tuple[SampleRecord, ...]:
+    """Keep the samples' pictures as a report shows them; nothing of the files they came from goes along."""
+    folder.mkdir()
+    kept = []
+    for number, sample in enumerate(samples):
+        picture = sample.load()
+        picture.thumbnail((_SHOWN, _SHOWN))
+        picture.info.clear()
+        name = f"{number:04d}.jpg"
+        picture.save(folder / name, quality=88)
+        kept.append(SampleRecord(id=sample.id, captions=sample.captions, picture=f"{folder.name}/{name}"))
+    return tuple(kept)
+
+
+def _patch_record(patch: Patch | None, change: Change | None, recipe: Recipe, adapter: Adapter) -> PatchRecord | None:
+    if patch is None or change is None:
+        return None
+    heads = head_list(silent(adapter.geometry, change.coefficients))
+    return PatchRecord(
+        digest=patch.digest(), scale=recipe.apply.scale, prune=recipe.apply.prune, silent=tuple(map(tuple, heads))
+    )
