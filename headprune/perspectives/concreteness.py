@@ -12,7 +12,7 @@ from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import LayerRater, Scorer
 from headprune.perspectives.linguistic import captions_by_layer
 from headprune.scoring.importance import scored
-from headprune.scoring.statistics import Floats, mean_interval
+from headprune.scoring.statistics import Floats, mean_intervals
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch
 from headprune.types import Generation, Interval, RateItem, Sample, ScoreItem
@@ -43,7 +43,7 @@ class Concreteness:
     by_criterion: tuple[tuple[Interval, ...], ...]
 
 
-def concreteness(
+def how_concrete(
     adapter: Adapter,
     samples: Sequence[Sample],
     layers: Sequence[int],
@@ -68,9 +68,12 @@ def concreteness(
     """
     last = adapter.geometry.live - 1
     progress(f"captions of {len(layers)} layers, {len(samples)} samples")
-    said = captions_by_layer(adapter, samples, [*layers, last] if last not in layers else layers, generation, batch)
-    references = [row[list(layers).index(last) if last in layers else -1] for row in said]
-    captions = tuple(tuple(row[: len(layers)]) for row in said)
+    spoken = sorted({*layers, last})
+    said = [
+        dict(zip(spoken, row, strict=True)) for row in captions_by_layer(adapter, samples, spoken, generation, batch)
+    ]
+    references = [row[last] for row in said]
+    captions = tuple(tuple(row[layer] for layer in layers) for row in said)
     progress(f"ratings by {type(scorer).__name__}, {len(samples)} samples")
     if isinstance(scorer, LayerRater):
         criteria = type(scorer).criteria
@@ -143,9 +146,6 @@ def _summed_up(
         criteria,
         ratings,
         scores,
-        tuple(mean_interval(scores[:, row], seed) for row in range(len(layers))),
-        tuple(
-            tuple(mean_interval(ratings[:, row, column], seed) for row in range(len(layers)))
-            for column in range(len(criteria))
-        ),
+        mean_intervals(scores, seed),
+        tuple(mean_intervals(ratings[:, :, column], seed) for column in range(len(criteria))),
     )

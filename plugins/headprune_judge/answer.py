@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 LEVELS = (1, 3, 5)
 CRITERIA = ("entities", "specificity", "information", "correspondence")
-Level = Literal[1, 3, 5]
 
 
 class Unusable(Exception):
     """An answer that is none, and why."""
+
+
+def _level(number: int) -> int:
+    if number not in LEVELS:
+        raise ValueError(f"{number} is no level: {', '.join(map(str, LEVELS))}")
+    return number
+
+
+# Not a Literal: to that, `true` would be 1.
+Level = Annotated[int, AfterValidator(_level)]
 
 
 class _Strict(BaseModel):

@@ -96,7 +96,7 @@ class _Session:
     def run(self, batch: Sequence[RateItem]) -> list[Ratings]:
         """Ratings of each item; the first question that fails for good stops the others, a refusal does not."""
         with ThreadPoolExecutor(self._settings.concurrency, "judge") as pool:
-            futures = [pool.submit(self._rated, item) for item in batch]
+            futures = [pool.submit(self._stopping, item) for item in batch]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
@@ -120,6 +120,14 @@ class _Session:
         real = [error for error in errors if error is not None and not isinstance(error, Stopped)]
         if real:
             raise real[0]
+
+    def _stopping(self, item: RateItem) -> Ratings | str:
+        """`_rated`, which stops the others at once when it fails."""
+        try:
+            return self._rated(item)
+        except BaseException:
+            self._stop.set()
+            raise
 
     def _rated(self, item: RateItem) -> Ratings | str:
         """Ratings, or the words in which the model refuses."""
