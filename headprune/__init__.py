@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from headprune.hooks.specs import hookimpl as hookimpl
     from headprune.jobs.apply import choose_change as choose_change
     from headprune.jobs.evaluate import evaluate as evaluate
+    from headprune.jobs.perspectives.concreteness import concreteness as concreteness
     from headprune.jobs.perspectives.layers import layers as layers
     from headprune.jobs.score import score as score
     from headprune.labels import read_labels as read_labels
@@ -89,6 +90,7 @@ _HOMES = {
     "headprune.hooks.specs": "AdapterSpec DatasetSpec EditSpec ScorerSpec hookimpl",
     "headprune.jobs.apply": "choose_change",
     "headprune.jobs.evaluate": "evaluate",
+    "headprune.jobs.perspectives.concreteness": "concreteness",
     "headprune.jobs.perspectives.layers": "layers",
     "headprune.jobs.score": "score",
     "headprune.labels": "read_labels",

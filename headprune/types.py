@@ -159,12 +159,13 @@ class RateItem:
     Attributes:
         captions: D(Z[l]) of each of `layers`, 0-based and in order; one may be empty.
         reference: what the whole model says.
-        picture, sample: as in ScoreItem.
+        gold, picture, sample: as in ScoreItem.
     """
 
     captions: Sequence[str]
     layers: Sequence[int]
     reference: str = ""
+    gold: Sequence[str] = ()
     picture: Callable[[], Image] | None = None
     sample: str = ""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headprune import __version__
-from headprune.cli import apply, caption, convert, evaluate, layers, patch, plugins, recipe, score
+from headprune.cli import apply, caption, concreteness, convert, evaluate, layers, patch, plugins, recipe, score
 
 app = typer.Typer(
     help=(
@@ -43,6 +43,7 @@ app.command("apply", short_help="Export a pruned model.")(apply.apply)
 app.command("evaluate", short_help="Compare before and after a patch.")(evaluate.evaluate)
 app.command("caption", short_help="What a model, layer or head says.")(caption.caption)
 app.command("layers", short_help="What every layer says.")(layers.layers)
+app.command("concreteness", short_help="How concrete what every layer says is.")(concreteness.concreteness)
 app.command("convert", short_help="Write a LAVIS model as a transformers checkpoint.")(convert.convert)
 app.add_typer(patch.app, name="patch")
 app.add_typer(plugins.app, name="plugins")

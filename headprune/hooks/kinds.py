@@ -102,7 +102,9 @@ class LayerRater(Scorer):
     def score(self, batch: Sequence[ScoreItem]) -> list[float]:
         """The mean of a caption's ratings by itself, 0 (each of them 1) to 1 (each of them 5)."""
         # The layer a caption comes from is left out: it shall not move its score.
-        items = [RateItem((item.caption,), (0,), item.reference, item.picture, item.sample) for item in batch]
+        items = [
+            RateItem((item.caption,), (0,), item.reference, item.gold, item.picture, item.sample) for item in batch
+        ]
         return [(sum(ratings) / len(ratings) - 1.0) / 4.0 for (ratings,) in self.rate(items)]
 
 

@@ -11,7 +11,7 @@ from headprune.errors import PluginError
 from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import LayerRater, Scorer
 from headprune.perspectives.linguistic import captions_by_layer
-from headprune.scoring.importance import scored
+from headprune.scoring.importance import check_gold, scored
 from headprune.scoring.statistics import Floats, mean_intervals
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch
@@ -78,7 +78,7 @@ def how_concrete(
     if isinstance(scorer, LayerRater):
         criteria = type(scorer).criteria
         items = [
-            RateItem(row, tuple(layers), reference, sample.load, sample.id)
+            RateItem(row, tuple(layers), reference, sample.captions, sample.load, sample.id)
             for sample, row, reference in zip(samples, captions, references, strict=True)
         ]
         ratings = rated(scorer, items)
@@ -90,6 +90,7 @@ def how_concrete(
 
 def rated(rater: LayerRater, items: Sequence[RateItem]) -> Floats:
     """Ratings of `items`, which have equally many captions, [n, layers, criteria]; checked."""
+    check_gold(rater, items)
     name = type(rater).__name__
     with blaming(f"scorer {name}"):
         found = rater.rate(items)

@@ -134,6 +134,8 @@ def items(count: int, *captions: str) -> list[RateItem]:
     """Items about one picture; each has captions of its own."""
     said = captions or ("a dog", "a small brown dog", "a small brown dog on sand")
     return [
-        RateItem(tuple(f"{caption} {number}" for caption in said), tuple(range(len(said))), "", picture, f"s{number}")
+        RateItem(
+            tuple(f"{caption} {number}" for caption in said), tuple(range(len(said))), "", (), picture, f"s{number}"
+        )
         for number in range(count)
     ]

@@ -18,6 +18,12 @@ class TestConcretenessContract(ScorerContract):
         return WordNetConcreteness()
 
 
+class TestConcretenessAgainstGoldContract(ScorerContract):
+    @pytest.fixture
+    def scorer(self) -> Scorer:
+        return WordNetConcreteness.configured({"against": "gold"})
+
+
 @pytest.mark.parametrize(
     ("caption", "things", "details"),
     [
@@ -65,6 +71,13 @@ def test_by_hand() -> None:
     assert found[1] == pytest.approx([3.0, 1 + ((dog + sand) / 2 - 2) / 2, 3.0, 1 + 4 * (2 * 2 / (4 + 2))])
     assert found[2] == [1.0, 1.0, 1.0, 1.0]
     assert ratings("a dog", reference="a dog")[0][3] == 5.0
+
+
+def test_against_gold_the_gold_caption_that_agrees_best_counts() -> None:
+    scorer = WordNetConcreteness.configured({"against": "gold"})
+    (ratings,) = scorer.rate([RateItem(("a brown dog", "a cat"), (0, 1), "a cat", ["an old cat", "a brown dog"])])
+    assert [row[3] for row in ratings] == pytest.approx([5.0, 1 + 4 * (2 / 3)])
+    assert scorer.needs == {"gold"} and not WordNetConcreteness().needs
 
 
 def test_ratings_stay_within_their_scale() -> None:
