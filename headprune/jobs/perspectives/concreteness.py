@@ -30,8 +30,9 @@ class ConcretenessPerspective(Perspective):
         fit_to(self.scorer, scene.dataset)
 
     def expense(self, pictures: int, layers: int) -> Expense | None:
-        together = isinstance(self.scorer, LayerRater)
-        return self.scorer.expense(pictures, layers) if together else self.scorer.expense(pictures * layers, 1)
+        if isinstance(self.scorer, LayerRater):
+            return self.scorer.expense(pictures, layers)
+        return super().expense(pictures, layers)
 
     def look(self, scene: Scene, progress: Progress) -> Concreteness:
         return how_concrete(

@@ -68,12 +68,13 @@ class Perspective(ABC):
         kind: its command, one of `headprune.perspectives.run.KINDS`.
         default_layers: looked at where the recipe names none.
         default_scorer: its scorer where the recipe names none; None for the recipe's own default.
-        scorer_name: the scorer that plays a part, if one does.
+        scorer, scorer_name: the scorer of captions that plays a part, if one does, and what it was asked for by.
     """
 
     kind: ClassVar[str]
     default_layers: ClassVar[str] = "all"
     default_scorer: ClassVar[str | None] = None
+    scorer: Any = None
     scorer_name: str | None = None
 
     def __init__(self, recipe: Recipe) -> None:
@@ -84,8 +85,12 @@ class Perspective(ABC):
         return
 
     def expense(self, pictures: int, layers: int) -> Expense | None:
-        """What its scorer would cost, with `pictures` of both sides of a patch; None where that is free."""
-        return None
+        """What its scorer would cost, with `pictures` of both sides of a patch; None where that is free.
+
+        One call for each layer of each picture, unless a perspective knows better.
+        """
+        found: Expense | None = self.scorer.expense(pictures * layers, 1) if self.scorer else None
+        return found
 
     @abstractmethod
     def look(self, scene: Scene, progress: Progress) -> Any:

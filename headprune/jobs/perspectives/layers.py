@@ -11,7 +11,7 @@ from headprune.perspectives.layers import Layers, what_layers_say
 from headprune.recipes.schema import Recipe
 from headprune.scoring.importance import fit_to
 from headprune.towers.adapter import Adapter
-from headprune.types import Dataset, Expense
+from headprune.types import Dataset
 
 
 class LayersPerspective(Perspective):
@@ -31,9 +31,6 @@ class LayersPerspective(Perspective):
         return what_layers_say(
             scene.adapter, scene.samples, scene.layers, self.scorer, scene.generation, scene.batch, scene.seed
         )
-
-    def expense(self, pictures: int, layers: int) -> Expense | None:
-        return self.scorer.expense(pictures * layers, 1)
 
     def document(self, found: Layers) -> dict[str, Any]:
         return {
