@@ -6,7 +6,6 @@ import json
 import math
 import random
 import threading
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -91,7 +90,7 @@ class _Session:
         self._store = store
         self._pictures = Pictures(settings.max_side)
         self._stop = threading.Event()
-        self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._asking: dict[str, threading.Lock] = {}
 
     def run(self, batch: Sequence[RateItem]) -> list[Ratings]:
         """Ratings of each item; the first question that fails for good stops the others, a refusal does not."""
@@ -135,7 +134,7 @@ class _Session:
         picture = self._pictures.encoded(item.picture)
         question = ask(self._settings, item.layers, item.captions, picture)
         # The same question twice in a batch: the second waits for the first's answer.
-        with self._asking[question.key]:
+        with self._asking.setdefault(question.key, threading.Lock()):
             held = self._store.get(question.key)
             answer = json.loads(held) if held is not None else self._answered(question, item.sample)
         said: Ratings | str = answer["refusal"] if "refusal" in answer else answer["ratings"]

@@ -56,7 +56,7 @@ class JudgeSettings(Settings):
     concurrency: int = Field(default=4, ge=1, exclude=True)
     price_in: float | None = Field(default=None, ge=0, exclude=True)
     price_out: float | None = Field(default=None, ge=0, exclude=True)
-    cache: Path | None = Field(default=None, exclude=True)
+    cache: Annotated[Path, AfterValidator(Path.expanduser)] | None = Field(default=None, exclude=True)
 
 
 def key_name(settings: JudgeSettings) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -13,14 +15,14 @@ from headprune_judge.judge import Judge
 from PIL import Image
 from werkzeug import Response
 
-from headprune import HeadpruneError, Notice, PluginError, RateItem, ScoreItem, Scorer, UsageError
-from headprune.testing import ScorerContract
+from headprune import HeadpruneError, LayerRater, Notice, PluginError, RateItem, ScoreItem, UsageError
+from headprune.testing import LayerRaterContract
 from tests.plugins.judge.conftest import CRITERIA, KEY, fails, items, picture, rated, says, well
 
 
-class TestJudgeContract(ScorerContract):
+class TestJudgeContract(LayerRaterContract):
     @pytest.fixture
-    def scorer(self, judge) -> Scorer:
+    def scorer(self, judge) -> LayerRater:
         return judge()
 
 
@@ -87,6 +89,20 @@ def test_what_was_answered_before_an_error_is_stored(judge, backend):
     assert len(backend.requests) == 3
     judge(concurrency="1").rate(items(6))
     assert len(backend.requests) == 3 + 4
+
+
+def test_an_interrupted_run_has_stored_what_it_asked(judge, backend):
+    def interrupt(request):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        return well(request)
+
+    backend.script.extend([well, well, interrupt])
+    with pytest.raises(KeyboardInterrupt):
+        judge(concurrency="1").rate(items(8))
+    assert len(backend.requests) == 3
+    judge().rate(items(8))
+    assert len(backend.requests) == 8  # the answer that was open when it was interrupted is stored as well
 
 
 def test_the_limit_on_open_questions_is_kept(judge, backend):

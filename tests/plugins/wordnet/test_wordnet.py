@@ -7,20 +7,20 @@ from headprune_wordnet.reading import read
 from headprune_wordnet.scorer import WordNetConcreteness
 from headprune_wordnet.words import look_up
 
-from headprune import RateItem, Scorer, open_dataset
+from headprune import LayerRater, RateItem, open_dataset
 from headprune.demo.scenes import COLOURS, SHAPES
-from headprune.testing import ScorerContract
+from headprune.testing import LayerRaterContract
 
 
-class TestConcretenessContract(ScorerContract):
+class TestConcretenessContract(LayerRaterContract):
     @pytest.fixture
-    def scorer(self) -> Scorer:
+    def scorer(self) -> LayerRater:
         return WordNetConcreteness()
 
 
-class TestConcretenessAgainstGoldContract(ScorerContract):
+class TestConcretenessAgainstGoldContract(LayerRaterContract):
     @pytest.fixture
-    def scorer(self) -> Scorer:
+    def scorer(self) -> LayerRater:
         return WordNetConcreteness.configured({"against": "gold"})
 
 
