@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     from headprune.jobs.apply import choose_change as choose_change
     from headprune.jobs.evaluate import evaluate as evaluate
     from headprune.jobs.perspectives.concreteness import concreteness as concreteness
+    from headprune.jobs.perspectives.convergence import convergence as convergence
+    from headprune.jobs.perspectives.heads import heads as heads
+    from headprune.jobs.perspectives.heatmap import heatmap as heatmap
     from headprune.jobs.perspectives.layers import layers as layers
+    from headprune.jobs.perspectives.lesion import lesion as lesion
     from headprune.jobs.score import score as score
     from headprune.labels import read_labels as read_labels
     from headprune.patch.apply import applied as applied
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from headprune.recipes.load import resolve as resolve
     from headprune.scoring.sampling import draw as draw
     from headprune.towers.adapter import Adapter as Adapter
+    from headprune.towers.adapter import Attention as Attention
     from headprune.towers.adapter import Backend as Backend
     from headprune.towers.adapter import LoadRequest as LoadRequest
     from headprune.towers.adapter import Outline as Outline
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
     from headprune.types import Form as Form
     from headprune.types import Generation as Generation
     from headprune.types import Geometry as Geometry
+    from headprune.types import Grid as Grid
     from headprune.types import Interval as Interval
     from headprune.types import LeftOut as LeftOut
     from headprune.types import LogitRows as LogitRows
@@ -91,7 +97,11 @@ _HOMES = {
     "headprune.jobs.apply": "choose_change",
     "headprune.jobs.evaluate": "evaluate",
     "headprune.jobs.perspectives.concreteness": "concreteness",
+    "headprune.jobs.perspectives.convergence": "convergence",
+    "headprune.jobs.perspectives.heads": "heads",
+    "headprune.jobs.perspectives.heatmap": "heatmap",
     "headprune.jobs.perspectives.layers": "layers",
+    "headprune.jobs.perspectives.lesion": "lesion",
     "headprune.jobs.score": "score",
     "headprune.labels": "read_labels",
     "headprune.patch.apply": "applied",
@@ -103,12 +113,12 @@ _HOMES = {
     "headprune.pictures": "PICTURE_ENDINGS read_picture",
     "headprune.recipes.load": "resolve",
     "headprune.scoring.sampling": "draw",
-    "headprune.towers.adapter": "Adapter Backend LoadRequest Outline TeacherForced",
+    "headprune.towers.adapter": "Adapter Attention Backend LoadRequest Outline TeacherForced",
     "headprune.towers.capture": "Capture",
     "headprune.towers.layout": "Site TowerLayout find_sites measure",
     "headprune.towers.load": "load_model",
     "headprune.towers.replay": "answering showing",
-    "headprune.types": "Dataset DecodePoint Expense Form Generation Geometry Interval LeftOut LogitRows ModelRef "
+    "headprune.types": "Dataset DecodePoint Expense Form Generation Geometry Grid Interval LeftOut LogitRows ModelRef "
     "RateItem Sample Schedule ScoreItem",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

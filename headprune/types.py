@@ -208,6 +208,25 @@ class LogitRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the patches of a picture, or of one of its tiles, stand among a tower's tokens.
+
+    Attributes:
+        rows, columns: of patches.
+        tokens: token of each patch, row by row, rows*columns of them.
+        cls: the token that stands for this picture or tile; None where the tower has none.
+        box: (left, top, right, bottom), which part of the picture the grid covers, as fractions of its width and
+            height. A processor that crops covers less than 0..1, one that pads more.
+    """
+
+    rows: int
+    columns: int
+    tokens: tuple[int, ...]
+    cls: int | None
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Interval:
     """A mean with the limits of its bootstrap interval (95 %)."""
 

@@ -7,7 +7,22 @@ from typing import Annotated
 import typer
 
 from headprune import __version__
-from headprune.cli import apply, caption, concreteness, convert, evaluate, layers, patch, plugins, recipe, score
+from headprune.cli import (
+    apply,
+    caption,
+    concreteness,
+    convergence,
+    convert,
+    evaluate,
+    heads,
+    heatmap,
+    layers,
+    lesion,
+    patch,
+    plugins,
+    recipe,
+    score,
+)
 
 app = typer.Typer(
     help=(
@@ -42,7 +57,11 @@ app.command("score", short_help="Weigh every head on a few samples.")(score.scor
 app.command("apply", short_help="Export a pruned model.")(apply.apply)
 app.command("evaluate", short_help="Compare before and after a patch.")(evaluate.evaluate)
 app.command("caption", short_help="What a model, layer or head says.")(caption.caption)
+app.command("heatmap", short_help="Where every layer and head looks.")(heatmap.heatmap)
+app.command("heads", short_help="What every head of a layer says, and where it looks.")(heads.heads)
 app.command("layers", short_help="What every layer says.")(layers.layers)
+app.command("lesion", short_help="What is said without a layer's attention, or its stream.")(lesion.lesion)
+app.command("convergence", short_help="From which layer on the answer stands.")(convergence.convergence)
 app.command("concreteness", short_help="How concrete what every layer says is.")(concreteness.concreteness)
 app.command("convert", short_help="Write a LAVIS model as a transformers checkpoint.")(convert.convert)
 app.add_typer(patch.app, name="patch")

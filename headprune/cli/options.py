@@ -33,6 +33,15 @@ ScorerOption = Annotated[
         "--scorer-option", help="key=value, may be repeated; names as in the library behind it.", show_default=False
     ),
 ]
+Edit = Annotated[
+    str | None,
+    typer.Option(
+        "--edit", help="isolate, isolate-direct, ablate, mean-ablate, scale. (default: isolate)", show_default=False
+    ),
+]
+EditOption = Annotated[
+    list[str] | None, typer.Option("--edit-option", help="key=value for the edit.", show_default=False)
+]
 DatasetOption = Annotated[
     list[str] | None, typer.Option("--dataset-option", help="key=value for the dataset's reader.", show_default=False)
 ]

@@ -34,15 +34,8 @@ def score(
     ] = None,
     scorer: o.Scorer = None,
     scorer_option: o.ScorerOption = None,
-    edit: Annotated[
-        str | None,
-        typer.Option(
-            "--edit", help="isolate, isolate-direct, ablate, mean-ablate, scale. (default: isolate)", show_default=False
-        ),
-    ] = None,
-    edit_option: Annotated[
-        list[str] | None, typer.Option("--edit-option", help="key=value for the edit.", show_default=False)
-    ] = None,
+    edit: o.Edit = None,
+    edit_option: o.EditOption = None,
     decode_at: Annotated[
         str | None,
         typer.Option(

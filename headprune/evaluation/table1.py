@@ -17,7 +17,7 @@ from headprune.evaluation.control import random_controls
 from headprune.hooks.kinds import Scorer
 from headprune.patch.apply import applied
 from headprune.patch.patch import Array
-from headprune.perspectives.convergence import convergence_layers
+from headprune.perspectives.convergence import Convergence, convergence_layers
 from headprune.perspectives.linguistic import captions_by_layer
 from headprune.scoring.importance import scored
 from headprune.scoring.statistics import Floats, mean_interval
@@ -25,14 +25,6 @@ from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Decoder, Pictures, chunks, prepared
 from headprune.towers.memory import Room
 from headprune.types import Generation, Interval, Sample, ScoreItem
-
-
-@dataclass(frozen=True, slots=True)
-class Convergence:
-    """How convergence is judged: by `scorer` at `tau`, or by equal captions where `scorer` is None."""
-
-    scorer: Scorer | None
-    tau: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headprune.errors import notice
-from headprune.evaluation.table1 import Convergence, EvaluateSettings, Evaluation, evaluate_model
+from headprune.evaluation.table1 import EvaluateSettings, Evaluation, evaluate_model
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.apply import choose_change
 from headprune.jobs.measured import keep_evaluation
@@ -16,7 +16,9 @@ from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, la
 from headprune.patch.file import load_patch
 from headprune.patch.fit import check_fit
 from headprune.patch.patch import Patch, ScaleRule
+from headprune.perspectives.convergence import Convergence
 from headprune.recipes import resolve
+from headprune.recipes.schema import EvaluateSettings as EvaluateTable
 from headprune.recipes.schema import Recipe
 from headprune.scoring.importance import fit_to
 from headprune.scoring.sampling import remaining
@@ -99,6 +101,13 @@ def evaluate(
     return _Job(recipe, patch).run(adapter, dataset, exclude, progress).evaluation
 
 
+def convergence_for(asked: EvaluateTable) -> Convergence:
+    """How the recipe wants convergence judged; `exact` asks for equal captions."""
+    exact = asked.convergence_scorer == "exact"
+    judge = None if exact else make_scorer(asked.convergence_scorer, dict(asked.convergence_options))
+    return Convergence(judge, asked.tau)
+
+
 class _Job:
     """One evaluation: what it needs is made before the model is loaded, so that a mistake costs no waiting."""
 
@@ -107,11 +116,7 @@ class _Job:
         self.recipe = recipe
         self.patch = patch
         self.scorer = make_scorer(asked.scorer, dict(asked.scorer_options))
-        self.convergence: Convergence | None = None
-        if asked.convergence:
-            exact = asked.convergence_scorer == "exact"
-            judge = None if exact else make_scorer(asked.convergence_scorer, dict(asked.convergence_options))
-            self.convergence = Convergence(judge, asked.tau)
+        self.convergence = convergence_for(asked) if asked.convergence else None
         self.change = choose_change(patch, recipe.apply.scale, recipe.apply.prune) if patch else None
 
     def run(

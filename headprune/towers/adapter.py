@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from headprune.errors import ModelError
 from headprune.towers.capture import Trace, trace
 from headprune.towers.layout import Site, TowerLayout, find_sites, measure
-from headprune.types import Form, Generation, Geometry, ModelRef
+from headprune.types import Form, Generation, Geometry, Grid, ModelRef
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,6 +70,20 @@ class TeacherForced:
     def chosen(self) -> Tensor:
         """[R, S], log-probability of each token; 0 behind the caption."""
         return self.log_probs.gather(-1, self.tokens[..., None])[..., 0] * self.mask
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What a layer's heads take, and what they take it of: x[h] = a[h] v[h] (Eq. 6-7).
+
+    Attributes:
+        weights: a, [B, H, T, T] float32: token j takes a[b, h, j, i] of token i. Rows sum to 1; tokens that the tower
+            keeps apart (windows, tiles) have 0 between them.
+        values: v, [B, H, T, dh], in the tower's dtype.
+    """
+
+    weights: Tensor
+    values: Tensor
 
 
 class Adapter(ABC):
@@ -152,6 +166,15 @@ class Adapter(ABC):
         """How a picture would be cut up. Only pictures of one form go through the tower together."""
         return None
 
+    @abstractmethod
+    def grids(self, picture: Image) -> tuple[Grid, ...]:
+        """Which part of a picture each token is: one grid, or of a picture in tiles one a tile, of which the first
+        shows the whole picture. Tokens of no grid (CLS, registers) stand before the patches.
+
+        Raises:
+            ModelError: the picture is prepared in a way that tells nothing of it.
+        """
+
     @property
     @abstractmethod
     def tokens(self) -> int:
@@ -175,11 +198,8 @@ class Adapter(ABC):
         """Run the tower's own forward on `pixels`, once; the answer is read by hooks."""
 
     @abstractmethod
-    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Tensor]:
-        """layer -> a, [B, H, T, T] float32, of one tower pass: token j takes a[b, h, j, i] of token i (Eq. 6-7).
-
-        Rows sum to 1; tokens that the tower keeps apart (windows, tiles) have 0 between them.
-        """
+    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Attention]:
+        """layer -> the attention of its H heads (of none, where it lost them all), of one tower pass (Eq. 6-7)."""
 
     @abstractmethod
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:

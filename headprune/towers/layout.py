@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from headprune.errors import ModelError
 from headprune.types import Geometry
@@ -21,9 +21,12 @@ class TowerLayout:
         qkv: from the attention to the projection(s) of q, k and v: one fused name, or three.
         output: from the attention to its output projection, whose input is the H head outputs side by side.
         heads: the attention's attribute that holds H.
+        mlp: from a layer to its MLP, whose answer, times g2, is added to the residual stream.
         cls: whether token 0 is a CLS token.
         reads: depths of Z that the model's connector reads, as indices of Z[0] .. Z[L]: the last alone for most.
         answers: how many things a layer answers with, its states first.
+        scales: from a layer to g1 and g2, what multiplies the attention's and the MLP's answer: parameters, or modules
+            that hold one (layer scale). Empty for most, where both are 1.
     """
 
     tower: str
@@ -32,9 +35,11 @@ class TowerLayout:
     qkv: tuple[str, ...]
     output: str
     heads: str
+    mlp: str
     cls: bool
     reads: tuple[int, ...] = (-1,)
     answers: int = 1
+    scales: tuple[str, ...] = ()
 
     def depths(self, layers: int) -> tuple[int, ...]:
         """`reads` counted from 0, in a tower of `layers` layers.
@@ -51,13 +56,21 @@ class TowerLayout:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One layer of a tower: the layer module, its attention and the attention's projections."""
+    """One layer of a tower: the layer module, its attention and the attention's projections, its MLP, and what holds
+    its layer scales (a module and the name of its parameter, g1's and g2's)."""
 
     index: int
     layer: nn.Module
     attention: nn.Module
     qkv: tuple[nn.Linear, ...]
     output: nn.Linear
+    mlp: nn.Module
+    scaling: tuple[tuple[nn.Module, str], ...] = ()
+
+    @property
+    def scales(self) -> tuple[Tensor, ...]:
+        """(g1, g2), each [d] or one number; empty where the layer has none, and both are 1."""
+        return tuple(module.get_parameter(name) for module, name in self.scaling)
 
 
 def part(module: nn.Module, path: str) -> nn.Module:
@@ -95,7 +108,28 @@ def _site(index: int, layer: nn.Module, layout: TowerLayout) -> Site:
                 f"{name} of layer {index} is a {kind}, not a plain linear layer", "load the model unquantised"
             )
     linears = [projection for projection in projections if isinstance(projection, nn.Linear)]
-    return Site(index, layer, attention, tuple(linears[:-1]), linears[-1])
+    scaling = tuple(_parameter(layer, path) for path in layout.scales)
+    return Site(index, layer, attention, tuple(linears[:-1]), linears[-1], part(layer, layout.mlp), scaling)
+
+
+def _parameter(layer: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """The parameter at a dotted path, or the only one of the module there: what holds it, and its name.
+
+    Raises:
+        ModelError: there is none, or more than one.
+    """
+    owner, _, name = path.rpartition(".")
+    holder = part(layer, owner) if owner else layer
+    if name in holder._parameters:
+        return holder, name
+    module = part(layer, path)
+    names = [own for own, _ in module.named_parameters()]
+    if len(names) != 1:
+        raise ModelError(
+            f"{path} of a {type(layer).__name__} holds {len(names)} parameters, not one",
+            "the family's layout does not fit this model",
+        )
+    return module, names[0]
 
 
 def measure(sites: tuple[Site, ...], layout: TowerLayout) -> Geometry:

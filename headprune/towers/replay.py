@@ -6,7 +6,7 @@ these two. No forward of a model is written again here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -91,18 +91,57 @@ def replay(site: Site, capture: Capture, residual: Tensor, heads: Tensor) -> Ten
         return capture.call.rerun(site.layer, residual)
 
 
+@torch.no_grad()
+def heads_reading(site: Site, capture: Capture, states: Tensor) -> Tensor:
+    """What the layer's heads say, [R, T, H*dh], when it reads other `states`, [R, T, d]: the model's own code, x[h] of
+    MSA(norm1(states)).
+
+    Args:
+        site: the layer.
+        capture: a capture of this layer; says how it is called.
+        states: of pictures of the captured form; may be expanded.
+
+    Raises:
+        ModelError: the output projection did not read them exactly once.
+    """
+    said: list[Tensor] = []
+    handle = site.output.register_forward_pre_hook(lambda module, args: said.append(args[0]))
+    try:
+        capture.call.rerun(site.layer, states)
+    finally:
+        handle.remove()
+    if len(said) != 1:
+        raise ModelError(
+            f"heads of layer {site.index} spoke {len(said)} times, not once", "this family needs a layout of its own"
+        )
+    return said[0].reshape(*states.shape[:2], said[0].shape[-1])
+
+
 def stopped(reads: Sequence[int], states: Tensor, captured: Capture) -> Tensor:
     """What is read of a tower that stops behind `captured.layer` with `states`, [R, T, d] -> [R, T, n*d]."""
     return read(reads, captured.earlier, captured.layer + 1, states)
 
 
 @torch.no_grad()
-def advance(sites: tuple[Site, ...], reads: Sequence[int], states: Tensor, captured: Capture) -> Tensor:
-    """Run the layers after `captured.layer` that matter on `states`, [R, T, d] -> what is read, [R, T, n*d]."""
+def advance(
+    sites: tuple[Site, ...],
+    reads: Sequence[int],
+    states: Tensor,
+    captured: Capture,
+    changed: Mapping[int, Callable[[Tensor], Tensor]] | None = None,
+) -> Tensor:
+    """Run the layers after `captured.layer` that matter on `states`, [R, T, d] -> what is read, [R, T, n*d].
+
+    Args:
+        changed: what is done to the states, [R, T, d] -> [R, T, d], in place of these layers.
+    """
     passed = dict(captured.earlier)
     last = max(reads)
     for site in sites[captured.layer + 1 : last]:
         if site.index in reads:
             passed[site.index] = states
-        states = captured.calls[site.index].rerun(site.layer, states)
+        if changed and site.index in changed:
+            states = changed[site.index](states)
+        else:
+            states = captured.calls[site.index].rerun(site.layer, states)
     return read(reads, passed, max(last, captured.layer + 1), states)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headprune import Adapter, Form, Generation, ModelRef, TeacherForced, TowerLayout, answering, notice
-from headprune_lavis.attending import attention_weights
+from headprune import (
+    Adapter,
+    Attention,
+    Form,
+    Generation,
+    Grid,
+    ModelRef,
+    TeacherForced,
+    TowerLayout,
+    answering,
+    notice,
+)
+from headprune_lavis.attending import attention_of
 from headprune_lavis.folder import save_folder
 from headprune_lavis.speech import padded, speech_of
 from headprune_lavis.standalone import CODE, keep_heads
@@ -21,7 +33,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _EVA = TowerLayout(
-    tower="visual_encoder", layers="blocks", attention="attn", qkv=("qkv",), output="proj", heads="num_heads", cls=True
+    tower="visual_encoder",
+    layers="blocks",
+    attention="attn",
+    qkv=("qkv",),
+    output="proj",
+    heads="num_heads",
+    mlp="mlp",
+    cls=True,
 )
 _CLIP = TowerLayout(
     tower="visual_encoder",
@@ -30,6 +49,7 @@ _CLIP = TowerLayout(
     qkv=("in_proj",),
     output="out_proj",
     heads="num_heads",
+    mlp="mlp",
     cls=True,
 )
 
@@ -77,11 +97,16 @@ class LavisAdapter(Adapter):
         pixels = torch.stack([self.processor(picture.convert("RGB")) for picture in pictures])
         return pixels.to(self.device, self.dtype)
 
+    def grids(self, picture: Image) -> tuple[Grid, ...]:
+        # LAVIS shows all of a picture, squeezed into a square.
+        side = math.isqrt(self.tokens - 1)
+        return (Grid(side, side, tuple(range(1, self.tokens)), 0, (0.0, 0.0, 1.0, 1.0)),)
+
     def encode(self, pixels: Tensor, form: Form = None) -> None:
         self.tower(pixels)
 
-    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Tensor]:
-        return attention_weights(self.sites, sorted(layers), lambda: self.encode(pixels))
+    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Attention]:
+        return attention_of(self.sites, sorted(layers), lambda: self.encode(pixels), self.geometry.head_width)
 
     @torch.no_grad()
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:

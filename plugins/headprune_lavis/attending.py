@@ -1,4 +1,4 @@
-"""Attention weights of LAVIS's towers, which give none away: worked out again of what their attention reads."""
+"""Attention weights and values of LAVIS's towers, worked out again: these give none away."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from headprune import Site
+from headprune import Attention, Site
 
 
 @torch.no_grad()
-def attention_weights(sites: Sequence[Site], layers: Sequence[int], run: Callable[[], None]) -> dict[int, Tensor]:
-    """layer -> a, [B, H, T, T] float32: token j takes a[b, h, j, i] of token i (Eq. 6-7). Rows sum to 1.
+def attention_of(
+    sites: Sequence[Site], layers: Sequence[int], run: Callable[[], None], head_width: int
+) -> dict[int, Attention]:
+    """layer -> weights [B, H, T, T] and values [B, H, T, dh] of its heads (Eq. 6-7).
 
     Args:
         sites: the tower's layers.
-        layers: whose weights are wanted, 0-based.
+        layers: whose attention is wanted, 0-based.
         run: runs the tower once.
+        head_width: dh.
     """
-    found: dict[int, Tensor] = {}
+    found: dict[int, Attention] = {}
 
     def keep(layer: int) -> Callable[..., None]:
-        return lambda attention, args: found.update({layer: _weights(attention, args[0])})
+        return lambda attention, args: found.update({layer: _attention(attention, args[0], head_width)})
 
     handles = [sites[layer].attention.register_forward_pre_hook(keep(layer)) for layer in layers]
     try:
@@ -35,18 +38,19 @@ def attention_weights(sites: Sequence[Site], layers: Sequence[int], run: Callabl
     return found
 
 
-def _weights(attention: Any, x: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(dh)) of one layer, which reads x [B, T, d]."""
+def _attention(attention: Any, x: Tensor, head_width: int) -> Attention:
+    """softmax(q k^T / sqrt(dh)) and v of one layer, which reads x [B, T, d]."""
     heads = attention.num_heads
     batch, tokens, _ = x.shape
     if not heads:
-        return x.new_zeros(batch, 0, tokens, tokens, dtype=torch.float32)
+        weights = x.new_zeros(batch, 0, tokens, tokens, dtype=torch.float32)
+        return Attention(weights, x.new_zeros(batch, 0, tokens, head_width))
     if hasattr(attention, "in_proj_weight"):
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
     else:
         weight, bias = attention.qkv.weight, None
         if attention.q_bias is not None:
             bias = torch.cat([attention.q_bias, torch.zeros_like(attention.v_bias), attention.v_bias])
-    q, k, _ = F.linear(x, weight, bias).view(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
-    scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    return scores.softmax(dim=-1, dtype=torch.float32)
+    q, k, v = F.linear(x, weight, bias).view(batch, tokens, 3, heads, head_width).permute(2, 0, 3, 1, 4)
+    scores: Tensor = q @ k.transpose(-1, -2) * head_width**-0.5
+    return Attention(scores.softmax(dim=-1, dtype=torch.float32), v)

@@ -1,4 +1,4 @@
-"""Attention weights, while the model goes on computing attention as it does.
+"""Attention weights and values, while the model goes on computing attention as it does.
 
 transformers gives no weights away unless a whole model is switched to its slow implementation. For the length of one
 pass the tower's layers are given an implementation of ours, which does what the slow one does and keeps the weights.
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
-from headprune import ModelError, Site
+from headprune import Attention, ModelError, Site
 
 _NAME = "headprune-attending"
 _Seen = dict[nn.Module, list[Tensor]]
@@ -50,23 +50,27 @@ AttentionMaskInterface.register(_NAME, eager_mask)
 
 
 @torch.no_grad()
-def attention_weights(
-    sites: Sequence[Site], layers: Collection[int], run: Callable[[], None], pictures: int
-) -> dict[int, Tensor]:
-    """layer -> a, [B, H, T, T] float32: a[b, h, j, i] is what token j of picture b takes from token i (Eq. 6-7).
-
-    Where a tower keeps tokens apart (windows, tiles) the weights between them are 0. Rows sum to 1.
+def attention_of(
+    sites: Sequence[Site], layers: Collection[int], run: Callable[[], None], pictures: int, head_width: int
+) -> dict[int, Attention]:
+    """layer -> weights [B, H, T, T] and values [B, H, T, dh] of its heads (Eq. 6-7).
 
     Args:
         sites: the tower's layers.
-        layers: whose weights are wanted, 0-based.
+        layers: whose attention is wanted, 0-based.
         run: runs the tower once on B `pictures` of one form.
+        head_width: dh.
+
+    Raises:
+        ModelError: a layer gives no weights away, or was not seen to make values.
     """
     watched = {sites[layer].attention: layer for layer in layers}
     seen: _Seen = {attention: [] for attention in watched}
     given: dict[nn.Module, Any] = {}
+    projections = [sites[layer].qkv[-1] for layer in watched.values()]
     handles = [
-        attention.register_forward_hook(lambda module, args, out: given.update({module: out})) for attention in seen
+        module.register_forward_hook(lambda module, args, out: given.update({module: out}))
+        for module in (*watched, *projections)
     ]
     token = _watching.set(seen)
     try:
@@ -78,12 +82,14 @@ def attention_weights(
             handle.remove()
     found = {}
     for attention, layer in watched.items():
-        if not sites[layer].output.in_features:
-            found[layer] = _of_no_heads(sites[layer], given[attention], pictures)
+        site = sites[layer]
+        if not site.output.in_features:
+            found[layer] = _of_no_heads(site, given[attention], pictures, head_width)
             continue
         # BLIP's attention asks no implementation: it always hands its weights out.
         parts = seen[attention] or [_handed_out(layer, given[attention])]
-        found[layer] = torch.cat([_side_by_side(rows) for rows in _by_picture(parts, pictures)])
+        weights = torch.cat([_side_by_side(rows) for rows in _by_picture(parts, pictures)])
+        found[layer] = Attention(weights, _values(site, given.get(site.qkv[-1]), pictures, head_width))
     return found
 
 
@@ -108,11 +114,21 @@ def _handed_out(layer: int, answer: Any) -> Tensor:
     raise ModelError(f"layer {layer} gives no attention weights", "this family needs a way of its own")
 
 
-def _of_no_heads(site: Site, answer: Any, pictures: int) -> Tensor:
-    """[B, 0, T, T]: a layer that lost all its heads asks no implementation, and has nothing to hand out."""
+def _values(site: Site, projected: Tensor | None, pictures: int, head_width: int) -> Tensor:
+    """v [B, H, T, dh]: the last columns of what the last projection of q, k and v said, in the tower's own layout."""
+    if projected is None:
+        raise ModelError(f"layer {site.index} projected no values", "this family needs a way of its own")
+    inner = site.output.in_features
+    by_token = projected[..., -inner:].reshape(pictures, -1, inner // head_width, head_width)
+    return by_token.transpose(1, 2)
+
+
+def _of_no_heads(site: Site, answer: Any, pictures: int, head_width: int) -> Attention:
+    """A layer that lost all its heads asks no implementation, and has nothing to hand out."""
     states: Tensor = answer[0] if isinstance(answer, tuple) else answer
     tokens = states.numel() // (pictures * site.output.out_features)
-    return states.new_zeros(pictures, 0, tokens, tokens, dtype=torch.float32)
+    weights = states.new_zeros(pictures, 0, tokens, tokens, dtype=torch.float32)
+    return Attention(weights, states.new_zeros(pictures, 0, tokens, head_width))
 
 
 def _by_picture(parts: list[Tensor], pictures: int) -> Iterator[list[Tensor]]:

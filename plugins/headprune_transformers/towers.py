@@ -14,6 +14,7 @@ EVA = TowerLayout(
     qkv=("qkv",),
     output="projection",
     heads="num_heads",
+    mlp="mlp",
     cls=True,
 )
 CLIP = TowerLayout(
@@ -23,6 +24,7 @@ CLIP = TowerLayout(
     qkv=("q_proj", "k_proj", "v_proj"),
     output="out_proj",
     heads="num_heads",
+    mlp="mlp",
     cls=True,
 )
 VIT = TowerLayout(
@@ -32,14 +34,21 @@ VIT = TowerLayout(
     qkv=("q_proj", "k_proj", "v_proj"),
     output="o_proj",
     heads="num_attention_heads",
+    mlp="mlp",
     cls=True,
 )
 
 
 def patches(vision: Any) -> int:
     """Patches of a picture, or a tile, of the size in the tower's configuration."""
-    (height, width), (high, wide) = _pair(vision.image_size), _pair(vision.patch_size)
-    return int((height // high) * (width // wide))
+    rows, columns = patch_grid(vision, *pair(vision.image_size))
+    return rows * columns
+
+
+def patch_grid(vision: Any, height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of patches that a tower cuts so many pixels into."""
+    high, wide = pair(vision.patch_size)
+    return int(height // high), int(width // wide)
 
 
 def patches_and_cls(config: Any, _: Any) -> int:
@@ -47,5 +56,6 @@ def patches_and_cls(config: Any, _: Any) -> int:
     return patches(config.vision_config) + 1
 
 
-def _pair(size: int | Sequence[int]) -> Sequence[int]:
+def pair(size: int | Sequence[int]) -> Sequence[int]:
+    """(height, width), where a configuration may hold one number for both."""
     return (size, size) if isinstance(size, int) else size

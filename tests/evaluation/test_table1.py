@@ -12,7 +12,8 @@ import torch
 from headprune import Generation, ScoreItem
 from headprune.errors import PluginError, UsageError
 from headprune.evaluation.control import random_controls
-from headprune.evaluation.table1 import Change, Control, Convergence, EvaluateSettings, evaluate_model
+from headprune.evaluation.table1 import Change, Control, EvaluateSettings, evaluate_model
+from headprune.perspectives.convergence import Convergence
 from headprune.towers.batches import Batch
 from tests.support import slow
 from tests.support.samples import GoldOverlap, Overlap, dataset

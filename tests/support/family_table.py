@@ -30,6 +30,11 @@ COLUMNS = {
         "test_batched_equals_one_by_one",
     ),
     "attention": ("test_attention_weights_are_those_that_made_the_head_outputs",),
+    "lesions": (
+        "test_lesions_by_the_mean_of_one_picture_are_none_to_it",
+        "test_heads_that_read_another_picture_say_what_they_say_of_it",
+    ),
+    "patch maps": ("test_grids_name_the_tokens_of_each_place",),
     "`logit`, `gradient`": ("test_teacher_forcing_agrees_with_generation", "test_derivatives_are_the_losses_slopes"),
     "fold": ("test_applied_equals_hooks_and_goes_away", "test_exported_says_what_the_patched_model_says[fold]"),
     "slice": (

@@ -200,3 +200,40 @@ def importances(
                 else:
                     values[row, layer, head] = 1 - score
     return values
+
+
+@contextmanager
+def lesioned(adapter: Adapter, name: str, means: dict[int, Tensor]) -> Iterator[None]:
+    """Layers of a tiny model or the demo whose attention (mean-input) or residual (confuse) is a mean.
+
+    Args:
+        means: layer -> [T, d] or [1, d], of every layer that is lesioned.
+    """
+    real: dict[int, Tensor] = {}
+    handles = []
+    for layer, mean in means.items():
+        block: Any = adapter.sites[layer].layer
+
+        def enter(module: Any, args: Any, kwargs: Any, layer: int = layer, mean: Tensor = mean) -> Any:
+            real[layer] = args[0] if args else kwargs["hidden_states"]
+            if name == "mean-input":
+                return None
+            stream = mean.expand_as(real[layer])
+            return ((stream, *args[1:]), kwargs) if args else ((), {**kwargs, "hidden_states": stream})
+
+        def norm(module: Any, args: Any, layer: int = layer, mean: Tensor = mean) -> Any:
+            return (mean.expand_as(args[0]) if name == "mean-input" else real[layer],)
+
+        handles.append(block.register_forward_pre_hook(enter, with_kwargs=True))
+        handles.append(block.layer_norm1.register_forward_pre_hook(norm))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def layer_inputs(adapter: Adapter, pixels: Tensor) -> list[Tensor]:
+    """[L][B, T, d], what each layer reads, by the model's own account."""
+    states = adapter.model.vision_model(pixels, output_hidden_states=True).hidden_states  # type: ignore[operator]
+    return list(states[:-1])

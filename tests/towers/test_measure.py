@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 from torch import nn
 
 from headprune import Geometry, ModelError, TowerLayout, find_sites, measure
 
 pytestmark = pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-LAYOUT = TowerLayout("tower", "layers", "attention", ("qkv",), "out", "heads", cls=False)
+LAYOUT = TowerLayout("tower", "layers", "attention", ("qkv",), "out", "heads", "mlp", cls=False)
 
 
 class Attention(nn.Module):
@@ -27,6 +30,7 @@ def measured(*layers: tuple[int, int, int]) -> Geometry:
     for layer in layers:
         block = nn.Module()
         block.attention = Attention(*layer)
+        block.mlp = nn.Linear(layer[2], layer[2])
         model.tower.layers.append(block)
     return measure(find_sites(model, LAYOUT), LAYOUT)
 
@@ -55,3 +59,32 @@ def test_towers():
 def test_modules_that_are_no_tower(layers):
     with pytest.raises(ModelError, match="heads have"):
         measured(*layers)
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = Attention(2, 8, 8)
+        self.mlp = nn.Linear(8, 8)
+        self.gamma = nn.Parameter(torch.full((8,), 0.5))
+        self.scale = nn.Module()
+        self.scale.by = nn.Parameter(torch.tensor(2.0))
+
+
+def test_layer_scales_are_parameters_or_modules_that_hold_one():
+    model = nn.Module()
+    model.tower = nn.Module()
+    model.tower.layers = nn.ModuleList([Scaled()])
+    (site,) = find_sites(model, replace(LAYOUT, scales=("gamma", "scale")))
+    assert site.mlp is model.tower.layers[0].mlp
+    assert [scale.tolist() for scale in site.scales] == [[0.5] * 8, 2.0]
+    model.tower.layers[0].gamma = nn.Parameter(torch.ones(8))
+    assert site.scales[0].sum() == 8, "a weight that was put in place of the first is the one that counts"
+    assert find_sites(model, LAYOUT)[0].scales == ()
+    for layout, words in (
+        (replace(LAYOUT, mlp="feed"), "no part 'feed'"),
+        (replace(LAYOUT, scales=("gamma", "scale.to")), "no part 'scale.to'"),
+        (replace(LAYOUT, scales=("gamma", "mlp")), "holds 2 parameters"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            find_sites(model, layout)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from headprune import Adapter, Form, ModelError, ModelRef, answering, showing
-from headprune_transformers.attending import attention_weights
+from headprune import Adapter, Attention, Form, Grid, ModelError, ModelRef, answering, showing
+from headprune_transformers.attending import attention_of
+from headprune_transformers.grids import shown, straight
 from headprune_transformers.processors import read_processor
 from headprune_transformers.slicing import save_code, slice_model
+from headprune_transformers.towers import patch_grid
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,11 +65,24 @@ class TransformersAdapter(Adapter):
         pixels: Tensor = self.image_processor(images=list(pictures), return_tensors="pt")["pixel_values"]
         return pixels.to(self.device, self.dtype)
 
+    def grids(self, picture: Image) -> tuple[Grid, ...]:
+        height, width, box = shown(self.image_processor, picture)
+        rows, columns = patch_grid(self.tower.config, height, width)
+        before = self.tokens - rows * columns
+        if before < self.geometry.cls:
+            raise ModelError(
+                f"the image processor makes {height} x {width} pixels, {rows} x {columns} patches, of a picture, "
+                f"and the tower has {self.tokens} tokens",
+                "see the size in preprocessor_config.json",
+            )
+        return (straight(rows, columns, before, self.geometry.cls, box),)
+
     def encode(self, pixels: Tensor, form: Form = None) -> None:
         self.tower(pixels)
 
-    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Tensor]:
-        return attention_weights(self.sites, layers, lambda: self.encode(pixels, form), len(pixels))
+    def attention(self, pixels: Tensor, layers: Collection[int], form: Form = None) -> dict[int, Attention]:
+        width = self.geometry.head_width
+        return attention_of(self.sites, layers, lambda: self.encode(pixels, form), len(pixels), width)
 
     def save(self, folder: Path) -> None:
         is_sliced = hasattr(self.config, "headprune")

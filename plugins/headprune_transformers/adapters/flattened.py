@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from headprune import Form, ModelError, ModelRef
+from headprune import Form, Grid, ModelError, ModelRef
 from headprune_transformers.adapters.crossing import CrossingAdapter
 from headprune_transformers.family import Family
+from headprune_transformers.grids import WHOLE, straight
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,6 +34,9 @@ class FlattenedAdapter(CrossingAdapter):
 
     def form(self, picture: Image) -> tuple[int, int]:
         return grid(self.processor.image_processor, *picture.size)
+
+    def grids(self, picture: Image) -> tuple[Grid, ...]:
+        return (straight(*self.form(picture), 0, False, WHOLE),)
 
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
         made = self.processor.image_processor(images=list(pictures), return_tensors="pt")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headprune import DataError, Form, ModelError
+from headprune import DataError, Form, Grid, ModelError
 from headprune_transformers.adapters.chatting import ChatAdapter
+from headprune_transformers.grids import WHOLE
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +31,10 @@ class PackedAdapter(ChatAdapter):
             raise DataError(
                 f"{self.ref} takes no picture of {picture.width} x {picture.height} pixels: {error}", "leave it out"
             ) from error
+
+    def grids(self, picture: Image) -> tuple[Grid, ...]:
+        rows, columns = self.form(picture)
+        return (Grid(rows, columns, token_order(self.config.vision_config, rows, columns), None, WHOLE),)
 
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
         made = self.processor.image_processor(images=list(pictures), return_tensors="pt")
@@ -83,6 +88,25 @@ def grid_of(form: Form) -> tuple[int, int]:
         raise TypeError(f"{form!r} is not the form of a picture that is cut into a grid")
     rows, columns = form
     return rows, columns
+
+
+def token_order(vision: Any, rows: int, columns: int) -> tuple[int, ...]:
+    """Which token each patch is, row by row: patches that are merged later stand together, and so, in Qwen2.5-VL, do
+    the merged ones of a window, whose tower puts them in that order before its first layer."""
+    merge = vision.spatial_merge_size
+    blocks = [(row, column) for row in range(rows // merge) for column in range(columns // merge)]
+    if hasattr(vision, "window_size"):
+        side = vision.window_size // merge // vision.patch_size
+        # Stable: within a window they stay row by row.
+        blocks.sort(key=lambda block: (block[0] // side, block[1] // side))
+    places = [
+        (row * merge + down, column * merge + right)
+        for row, column in blocks
+        for down in range(merge)
+        for right in range(merge)
+    ]
+    token_of = {place: token for token, place in enumerate(places)}
+    return tuple(token_of[row, column] for row in range(rows) for column in range(columns))
 
 
 def _cut(height: int, width: int, patch: int, merge: int, *limits: int) -> tuple[int, int]:

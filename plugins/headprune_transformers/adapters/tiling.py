@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from transformers.image_processing_utils import select_best_resolution
-from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import (
+    GotOcr2ImageProcessorPil,
+    get_optimal_tiled_canvas,
+)
 from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches, unpad_image
 
-from headprune import Form
+from headprune import Form, Grid, ModelError
 from headprune_transformers.adapters.chatting import ChatAdapter
-from headprune_transformers.towers import patches
+from headprune_transformers.grids import WHOLE, Box, straight
+from headprune_transformers.towers import pair, patch_grid, patches
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,6 +50,10 @@ class TilingAdapter(ChatAdapter):
     def cut(self, size: tuple[int, int]) -> Tiles:
         """The form of a picture of this size, (height, width)."""
 
+    @abstractmethod
+    def boxes(self, size: tuple[int, int]) -> list[Box]:
+        """Which part of a picture of this size, (height, width), each of its tiles shows."""
+
     @property
     def tokens(self) -> int:
         return self.tokens_of(self.cut(_USUAL))
@@ -54,6 +63,14 @@ class TilingAdapter(ChatAdapter):
 
     def form(self, picture: Image) -> Form:
         return self.cut((picture.height, picture.width))
+
+    def grids(self, picture: Image) -> tuple[Grid, ...]:
+        vision, cls = self.config.vision_config, self.geometry.cls
+        rows, columns = patch_grid(vision, *pair(vision.image_size))
+        each = rows * columns + cls
+        boxes = self.boxes((picture.height, picture.width))
+        made = [straight(rows, columns, int(cls), cls, box, tile * each) for tile, box in enumerate(boxes)]
+        return tuple(sorted(made, key=lambda grid: grid.box != WHOLE))
 
     def blank(self, form: Form) -> Image:
         from PIL import Image
@@ -81,6 +98,27 @@ class GridAdapter(TilingAdapter):
         unpadded = unpad_image(torch.empty(1, high, wide, device="meta"), size).shape[1:]
         return Tiles(grid_tiles(self.config, size), (high, wide, *unpadded), size)
 
+    def boxes(self, size: tuple[int, int]) -> list[Box]:
+        (height, width), side = size, self.config.vision_config.image_size
+        high, wide = select_best_resolution(size, self.config.image_grid_pinpoints)
+        scale = min(wide / width, high / height)
+        # The picture's size on the canvas, in the midst of which it stands.
+        full_high, full_wide = min(math.ceil(height * scale), high), min(math.ceil(width * scale), wide)
+        top, left = (high - full_high) // 2, (wide - full_wide) // 2
+        return [
+            WHOLE,
+            *(
+                (
+                    (x - left) / full_wide,
+                    (y - top) / full_high,
+                    (x + side - left) / full_wide,
+                    (y + side - top) / full_high,
+                )
+                for y in range(0, high, side)
+                for x in range(0, wide, side)
+            ),
+        ]
+
     def seen(self, states: Tensor, form: Form) -> dict[str, Tensor]:
         tiles = _tiles(form)
         sizes = torch.tensor([tiles.size] * len(states), device=states.device)
@@ -94,6 +132,24 @@ class ThumbnailAdapter(TilingAdapter):
         # The processor's settings say how many; nothing public tells it that reads them all.
         (count,) = self.processor._get_num_multimodal_tokens(image_sizes=[size])["num_image_patches"]
         return Tiles(count, None, size)
+
+    def boxes(self, size: tuple[int, int]) -> list[Box]:
+        count, settings = self.cut(size).count, self.image_processor
+        if count == 1:
+            return [WHOLE]
+        tile = (settings.size["height"], settings.size["width"])
+        columns, rows = get_optimal_tiled_canvas(size, tile, settings.min_patches, settings.max_patches)
+        if columns * rows + 1 != count:
+            raise ModelError(
+                f"the processor cuts a picture into {count} tiles, where {columns} x {rows} and the whole were due",
+                "this processor needs grids of its own",
+            )
+        tiles = [
+            (column / columns, row / rows, (column + 1) / columns, (row + 1) / rows)
+            for row in range(rows)
+            for column in range(columns)
+        ]
+        return [*tiles, WHOLE]
 
     def prepare(self, pictures: Sequence[Image]) -> Tensor:
         tiles = super().prepare(pictures)

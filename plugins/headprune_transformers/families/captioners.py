@@ -22,6 +22,7 @@ _PIX2STRUCT = TowerLayout(
     qkv=("query", "key", "value"),
     output="output",
     heads="n_heads",
+    mlp="mlp",
     cls=False,
     answers=2,
 )

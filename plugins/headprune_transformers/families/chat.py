@@ -27,7 +27,9 @@ _INTERN_TOWER = TowerLayout(
     qkv=("q_proj", "k_proj", "v_proj"),
     output="projection_layer",
     heads="num_heads",
+    mlp="mlp",
     cls=True,
+    scales=("lambda_1", "lambda_2"),
 )
 
 
@@ -69,6 +71,7 @@ _PACKED_TOWER = TowerLayout(
     qkv=("qkv",),
     output="proj",
     heads="num_heads",
+    mlp="mlp",
     cls=False,
 )
 

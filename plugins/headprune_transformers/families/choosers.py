@@ -7,10 +7,13 @@ from copy import copy
 from dataclasses import replace
 from typing import Any
 
+from headprune import TowerLayout
 from headprune_transformers.adapters.choosing import ClassifierAdapter, SigmoidAdapter, ZeroShotAdapter
 from headprune_transformers.family import Family, Tokens
 from headprune_transformers.sliced import SLICED
 from headprune_transformers.towers import CLIP, VIT, patches, patches_and_cls
+
+_DINO = replace(VIT, layers="encoder.layer", scales=("layer_scale1", "layer_scale2"))
 
 
 def _only(*classes: str) -> Callable[[Any], str | None]:
@@ -24,14 +27,14 @@ def _only(*classes: str) -> Callable[[Any], str | None]:
 
 
 def _classifier(
-    model_type: str, model_class: str, tokens: Tokens, layers: str = VIT.layers, others: tuple[str, ...] = ()
+    model_type: str, model_class: str, tokens: Tokens, layout: TowerLayout = VIT, others: tuple[str, ...] = ()
 ) -> Family:
     return Family(
         model_type,
         model_class,
         "AutoModelForImageClassification",
         ClassifierAdapter,
-        replace(VIT, tower=model_type, layers=layers),
+        replace(layout, tower=model_type),
         "num_attention_heads",
         "embeddings",
         tokens,
@@ -85,11 +88,11 @@ CHOOSERS = (
         others=("DeiTForImageClassificationWithTeacher",),
     ),
     # Positions are stretched over any picture: published ones are for larger pictures than the processor makes.
-    _classifier("dinov2", "Dinov2ForImageClassification", _cropped(lambda config: 1), "encoder.layer"),
+    _classifier("dinov2", "Dinov2ForImageClassification", _cropped(lambda config: 1), _DINO),
     _classifier(
         "dinov2_with_registers",
         "Dinov2WithRegistersForImageClassification",
         _cropped(lambda config: 1 + config.num_register_tokens),
-        "encoder.layer",
+        _DINO,
     ),
 )

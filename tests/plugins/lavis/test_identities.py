@@ -13,14 +13,18 @@ from safetensors.torch import load_file
 from headprune import DecodePoint, Generation, ModelError, ScoreItem, applied, load_model, sliced
 from headprune.hooks.catalogue import catalogue
 from headprune.patch.export import RECORD, export
+from headprune.perspectives.lesion import lesion_layers
+from headprune.perspectives.lesioner import Lesioner
+from headprune.perspectives.means import mean_inputs
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
 from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
-from headprune.towers.replay import advance, replay
+from headprune.towers.replay import advance, heads_reading, replay
 from tests.plugins.lavis import slow
+from tests.support import places
 from tests.support import slow as hooks
 from tests.support.samples import Overlap, dataset
 from tests.support.tiny_lavis import HEADS, LAYERS, WIDTH
@@ -39,6 +43,11 @@ def test_geometry(tiny, name):
     assert (geometry.layers, geometry.heads, geometry.width) == (LAYERS, HEADS, WIDTH)
     assert (geometry.head_width, geometry.cls, tiny.tokens) == (WIDTH // HEADS, True, 17)
     assert str(tiny.ref) == name.removeprefix("lavis:") and tiny.ref.backend == "lavis"
+
+
+@pytest.mark.parametrize("size", places.SIZES, ids=str)
+def test_grids_name_the_tokens_of_each_place(tiny, size):
+    places.check_grids(tiny, size)
 
 
 def test_the_outline_is_that_of_the_loaded_model(tiny, name):
@@ -93,7 +102,8 @@ def test_attention_weights_are_those_that_made_the_head_outputs(tiny, pictures):
         attention = site.attention
         bias = attention.v_bias if hasattr(attention, "v_bias") else attention.in_proj_bias[2 * WIDTH :]
         v = (read[site.index] @ site.qkv[0].weight[2 * WIDTH :].T + bias).unflatten(-1, (HEADS, -1)).transpose(1, 2)
-        weights = found[site.index]
+        weights = found[site.index].weights
+        assert_close(found[site.index].values, v)
         assert weights.shape == (len(pictures), HEADS, tiny.tokens, tiny.tokens) and weights.std() > 1e-4
         assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
         assert_close((weights @ v).transpose(1, 2).flatten(2), captures[site.index].heads)
@@ -107,6 +117,24 @@ def test_nothing_changed_is_no_op_and_layers_go_on_where_they_stopped(tiny, pict
         assert_close(again, capture.output)
         assert torch.equal(capture.residual, traced.states[site.index])
         assert_close(advance(tiny.sites, tiny.reads, again, capture), traced.states[LAYERS])
+
+
+def test_lesions_by_the_mean_of_one_picture_are_none_to_it(tiny, pictures):
+    sample, batch = dataset(pictures).samples[0], Batch(8, 2)
+    means = mean_inputs(tiny, [sample], range(LAYERS), batch)
+    traced = tiny.trace(tiny.prepare(pictures[:1]), range(LAYERS), [LAYERS])
+    for place in [(0,), (1,), (2,), (0, 1, 2)]:
+        found = Lesioner(tiny, means).states(traced, place, ["mean-input", "confuse"])
+        assert_close(found, traced.states[LAYERS].expand(2, -1, -1))
+    done = lesion_layers(tiny, [sample], range(LAYERS), means, Overlap(), GENERATION, batch)
+    assert {said for row in done.alone.captions for (said,) in row} == {*done.unchanged}
+
+
+def test_heads_that_read_another_picture_say_what_they_say_of_it(tiny, pictures):
+    one, other = (tiny.trace(tiny.prepare(some), range(LAYERS)).captures for some in (pictures[:1], pictures[1:2]))
+    for layer, site in enumerate(tiny.sites):
+        assert_close(heads_reading(site, one[layer], other[layer].residual), other[layer].heads)
+        assert not torch.allclose(one[layer].heads, other[layer].heads, atol=1e-3)
 
 
 @pytest.mark.parametrize("edit", ["isolate", "ablate"])

@@ -16,13 +16,18 @@ from transformers.utils import is_torchvision_available
 import headprune
 from headprune import Dataset, Generation, ModelError, Sample, applied, export, load_model, sliced
 from headprune.edits.edit import scaled
+from headprune.edits.lesions import LESIONS
 from headprune.hooks.catalogue import catalogue
+from headprune.perspectives.lesion import lesion_layers
+from headprune.perspectives.lesioner import Lesioner
+from headprune.perspectives.means import mean_inputs
 from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.towers.batches import Batch, prepared
-from headprune.towers.replay import advance, replay, stopped
+from headprune.towers.replay import advance, heads_reading, replay, stopped
 from headprune.types import DecodePoint
-from tests.support import slow
+from tests.support import places, slow
+from tests.support.samples import Overlap
 from tests.support.zoo import ZOO, Tiny
 
 GENERATION = Generation(max_new_tokens=6)
@@ -168,16 +173,22 @@ def test_attention_weights_are_those_that_made_the_head_outputs(adapter, known, 
         found = adapter.attention(group.pixels, range(known.layers), group.form)
         for layer, capture in captures.items():
             rows, tokens = capture.heads.shape[:2]
-            weights, v = found[layer], values[layer].reshape(rows, tokens, -1)[..., -known.heads * dh :]
+            weights, v = found[layer].weights, values[layer].reshape(rows, tokens, -1)[..., -known.heads * dh :]
             assert weights.shape == (rows, known.heads, tokens, tokens)
             # A token of padding takes something, too, and nobody takes from it.
             close(weights.sum(-1), torch.ones(weights.shape[:-1]), 1e-5)
             assert weights.min() >= 0 and weights.std() > 1e-4
-            x = weights @ v.unflatten(-1, (known.heads, dh)).transpose(1, 2)
+            close(found[layer].values.transpose(1, 2).flatten(2), v, 1e-5)
+            x = weights @ found[layer].values
             close(x.transpose(1, 2).flatten(2), capture.heads, 1e-5)
         assert implementations(adapter) == before
         again = adapter.trace(group.pixels, range(known.layers), form=group.form).captures
         assert all(torch.equal(again[layer].heads, captures[layer].heads) for layer in captures)
+
+
+@pytest.mark.parametrize("size", places.SIZES, ids=str)
+def test_grids_name_the_tokens_of_each_place(adapter, size):
+    places.check_grids(adapter, size)
 
 
 def test_all_ones_change_nothing(adapter, known, groups):
@@ -327,11 +338,13 @@ def test_sliced_in_memory_leaves_the_model_as_it_is(adapter, known, groups):
     s = some_heads(known)
     made = sliced(adapter, s)
     assert made.geometry.heads_in == tuple(int((row != 0).sum()) for row in s)
-    weights, before = (one.attention(group.pixels, range(known.layers), group.form) for one in (made, adapter))
+    attention, before = (one.attention(group.pixels, range(known.layers), group.form) for one in (made, adapter))
     # The first layer's other heads attend as they did; a layer may have none.
-    close(weights[0], before[0][:, 1:])
-    assert [found.shape[1] for found in weights.values()] == list(made.geometry.heads_in)
-    assert all(found.shape[2:] == before[layer].shape[2:] for layer, found in weights.items())
+    for kind in ("weights", "values"):
+        found, unsliced = ({layer: getattr(one, kind) for layer, one in all_.items()} for all_ in (attention, before))
+        close(found[0], unsliced[0][:, 1:])
+        assert [some.shape[1] for some in found.values()] == list(made.geometry.heads_in)
+        assert all(some.shape[2:] == unsliced[layer].shape[2:] for layer, some in found.items())
     with applied(adapter, s):
         close(made.last_states(group.pixels, group.form), adapter.last_states(group.pixels, group.form))
     assert torch.equal(adapter.last_states(group.pixels, group.form), plain)
@@ -359,6 +372,35 @@ def test_the_cards_lines_load_a_folder_without_headprune(adapter, known, tmp_pat
 def runnable(lines: str) -> str:
     """Without what is said to need torchvision, where there is none."""
     return "\n".join(line for line in lines.splitlines() if is_torchvision_available() or "torchvision" not in line)
+
+
+def test_lesions_by_the_mean_of_one_picture_are_none_to_it(adapter, known, groups, generation):
+    """Section 4.2: states and captions stay, for each layer alone and for all at once."""
+    live = range(known.layers - known.dead)
+    pictures = [(some.pixels[:1], some.samples[0], some.form) for some in groups]
+    for pixels, sample, form in pictures:
+        means = mean_inputs(adapter, [sample], live, Batch(8, 2))
+        traced = adapter.trace(pixels, live, [known.layers], form)
+        for place in [*((layer,) for layer in live), tuple(live)]:
+            for name in LESIONS:
+                found = Lesioner(adapter, means).states(traced, place, [name])
+                close(found, traced.states[known.layers], 1e-5)
+        done = lesion_layers(adapter, [sample], live, means, Overlap(), generation, Batch(8, 2), together=[live])
+        assert {said for part in (done.alone, done.together) for row in part.captions for (said,) in row} == {
+            *done.unchanged
+        }
+
+
+def test_heads_that_read_another_picture_say_what_they_say_of_it(adapter, known, groups):
+    """What a lesion lets them read, they read: norm, attention and all."""
+    group = max(groups, key=lambda group: len(group.samples))
+    assert len(group.samples) > 1
+    one, other = (
+        adapter.trace(group.pixels[row : row + 1], range(known.layers), form=group.form).captures for row in (0, 1)
+    )
+    for layer, site in enumerate(adapter.sites):
+        close(heads_reading(site, one[layer], other[layer].residual), other[layer].heads, 1e-5)
+        assert not torch.allclose(one[layer].heads, other[layer].heads, atol=1e-3)
 
 
 def test_algorithm_1_equals_its_slow_twin(adapter, known, samples, generation):
