@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from headprune.jobs.report import perform_report
-from tests.report.test_page import HOSTILE
-from tests.support.runs import Runs, evaluation
+from tests.support.runs import HOSTILE, Runs, evaluation
 
 
 def made(folder: Path, after: bool = False, **settings) -> Path:

@@ -18,16 +18,7 @@ from headprune.errors import HeadpruneError, Notice, UsageError
 from headprune.jobs.report import perform_report
 from headprune.report.encode import is_light, map_uri, shade
 from headprune.runs.store import RunStore
-from tests.support.runs import Runs, evaluation
-
-HOSTILE = [
-    "<script>alert(1)</script> {}",
-    '"><img src=x onerror=alert(1)> {}',
-    "{{ 7*7 }} {% raw %} {}",
-    "</style></script><b>bold</b> {}",
-    "' autofocus onfocus=alert(1) x=' {}",
-    "&lt;b&gt; &amp; {}",
-]
+from tests.support.runs import HOSTILE, Runs, evaluation
 
 
 @dataclass

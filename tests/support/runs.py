@@ -25,6 +25,16 @@ MODEL = ModelRecord(
 )
 PATCH = PatchRecord(digest="0123456789abcdef", scale="none", prune="count=1", silent=((1, 0),))
 
+# Captions that would do something if they were more than text; {} as in `Runs`.
+HOSTILE = [
+    "<script>alert(1)</script> {}",
+    '"><img src=x onerror=alert(1)> {}',
+    "{{ 7*7 }} {% raw %} {}",
+    "</style></script><b>bold</b> {}",
+    "' autofocus onfocus=alert(1) x=' {}",
+    "&lt;b&gt; &amp; {}",
+]
+
 
 class Runs:
     """Runs of one made-up model in `folder`: n pictures, `layers` layers, `heads` heads, maps of `grid` patches.
