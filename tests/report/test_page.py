@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -231,6 +231,32 @@ def test_heads_are_told_by_their_numbers_and_pruned_ones_marked(tmp_path):
     )
     told = [one.text for one in page.of("span", "told")]
     assert "layer 2, head 1: importance " in told
+
+
+def test_a_sliced_model_lacks_heads_and_maps_and_the_page_says_which(tmp_path):
+    runs = Runs(tmp_path, n=1)
+    runs.model = runs.model.model_copy(update={"ragged": (2, 1, 0)})
+    found = runs.heads_found()
+    captions = tuple(tuple(row[:heads] for row, heads in zip(rows, (2, 1, 0), strict=True)) for rows in found.captions)
+    heatmap = runs.heatmap_found()
+    heatmap.pictures[0].maps[2] = np.nan
+    heatmap.attention[0, 2] = np.nan
+    folders = [
+        runs.save("heads", "heads", replace(found, captions=captions)),
+        runs.save("heatmap", "heatmap", heatmap),
+        runs.score()[0],
+    ]
+    page = parsed(page_of(folders, tmp_path, prune="count=1"))
+    assert [one.text.strip() for one in page.of("p", "name") if "head" in one.text] == [
+        "head 0.0",
+        "head 0.1",
+        "head 1.0",
+    ]
+    assert "The layer has no heads left." in [one.text for one in page.of("p")]
+    assert len(page.of("img", "map")) == 2 + 3
+    assert [one.attributes["aria-label"] for one in page.of("span", "look")].count("no map of layer 2") == 1
+    assert len(page.of("td", "absent")) == 1
+    assert "nan" not in {one.text for one in page.elements}
 
 
 def test_table_1_is_what_was_measured(tmp_path):

@@ -121,6 +121,7 @@ class Runs:
         folder = self.folder / name
         folder.mkdir(parents=True)
         per_sample = self.rng.uniform(0, 1, (4, self.layers, self.heads))
+        per_sample[:, ~self.model.present] = np.nan
         patch = patch_of(per_sample.mean(axis=0), model=self.model)
         patch = Patch(
             patch.importance, patch.alpha, patch.scale, patch.samples, patch.info.model_copy(update={"dataset": "data"})
