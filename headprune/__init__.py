@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from headprune.jobs.evaluate import evaluate as evaluate
     from headprune.jobs.perspectives.concreteness import concreteness as concreteness
     from headprune.jobs.perspectives.convergence import convergence as convergence
+    from headprune.jobs.perspectives.dataflow import dataflow as dataflow
     from headprune.jobs.perspectives.heads import heads as heads
     from headprune.jobs.perspectives.heatmap import heatmap as heatmap
     from headprune.jobs.perspectives.layers import layers as layers
@@ -98,6 +99,7 @@ _HOMES = {
     "headprune.jobs.evaluate": "evaluate",
     "headprune.jobs.perspectives.concreteness": "concreteness",
     "headprune.jobs.perspectives.convergence": "convergence",
+    "headprune.jobs.perspectives.dataflow": "dataflow",
     "headprune.jobs.perspectives.heads": "heads",
     "headprune.jobs.perspectives.heatmap": "heatmap",
     "headprune.jobs.perspectives.layers": "layers",

@@ -13,6 +13,7 @@ from headprune.cli import (
     concreteness,
     convergence,
     convert,
+    dataflow,
     evaluate,
     heads,
     heatmap,
@@ -57,6 +58,7 @@ app.command("score", short_help="Weigh every head on a few samples.")(score.scor
 app.command("apply", short_help="Export a pruned model.")(apply.apply)
 app.command("evaluate", short_help="Compare before and after a patch.")(evaluate.evaluate)
 app.command("caption", short_help="What a model, layer or head says.")(caption.caption)
+app.command("dataflow", short_help="What every head adds to the stream.")(dataflow.dataflow)
 app.command("heatmap", short_help="Where every layer and head looks.")(heatmap.heatmap)
 app.command("heads", short_help="What every head of a layer says, and where it looks.")(heads.heads)
 app.command("layers", short_help="What every layer says.")(layers.layers)

@@ -215,7 +215,6 @@ def _look(
 ) -> list[tuple[int, Floats, Floats]]:
     """(layer, a [B, H, P], norms [B, P]) of pictures start..stop, whose tokens all stand as `grids` say."""
     pixels, form = pictures.pixels[start:stop], pictures.form
-    tokens = torch.tensor(grids[0].tokens, device=adapter.device)
     captures = adapter.trace(pixels, layers, form=form).captures
     norms = {layer: capture.output.float().norm(dim=-1) for layer, capture in captures.items()}
     del captures
@@ -229,7 +228,7 @@ def _look(
         attention = adapter.attention(pixels, some, form)
         for layer in some:
             given = given_to_patches(attention.pop(layer).weights, grids[0])
-            looks.append((layer, _floats(given), _floats(norms[layer].index_select(1, tokens))))
+            looks.append((layer, _floats(given), _floats(norms[layer])[:, list(grids[0].tokens)]))
     return looks
 
 

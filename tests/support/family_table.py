@@ -30,6 +30,7 @@ COLUMNS = {
         "test_batched_equals_one_by_one",
     ),
     "attention": ("test_attention_weights_are_those_that_made_the_head_outputs",),
+    "data flow": ("test_the_data_flow_is_exact",),
     "lesions": (
         "test_lesions_by_the_mean_of_one_picture_are_none_to_it",
         "test_heads_that_read_another_picture_say_what_they_say_of_it",

@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from headprune import DecodePoint, Generation, ModelError, ScoreItem, applied, load_model, sliced
 from headprune.hooks.catalogue import catalogue
 from headprune.patch.export import RECORD, export
+from headprune.perspectives.dataflow import data_flow
+from headprune.perspectives.heatmap import where_layers_look
 from headprune.perspectives.lesion import lesion_layers
 from headprune.perspectives.lesioner import Lesioner
 from headprune.perspectives.means import mean_inputs
@@ -27,6 +29,7 @@ from tests.plugins.lavis import slow
 from tests.support import places
 from tests.support import slow as hooks
 from tests.support.samples import Overlap, dataset
+from tests.support.slow_flow import slow_flow
 from tests.support.tiny_lavis import HEADS, LAYERS, WIDTH
 
 GENERATION = Generation(max_new_tokens=8)
@@ -48,6 +51,16 @@ def test_geometry(tiny, name):
 @pytest.mark.parametrize("size", places.SIZES, ids=str)
 def test_grids_name_the_tokens_of_each_place(tiny, size):
     places.check_grids(tiny, size)
+
+
+def test_maps_are_what_cls_gives_the_patches(tiny, pictures):
+    found = where_layers_look(tiny, dataset(pictures).samples, [2, 0], Batch(8, 2), k=0)
+    given = tiny.attention(tiny.prepare(pictures), [0, 2])
+    for row, maps in enumerate(found.pictures):
+        for place, layer in enumerate([2, 0]):
+            expected = given[layer].weights[row, :, 0, 1:].reshape(HEADS, 4, 4)
+            np.testing.assert_allclose(maps.heads[place], expected, atol=1e-5)
+    assert np.isfinite(found.l1[:, 0]).all()
 
 
 def test_the_outline_is_that_of_the_loaded_model(tiny, name):
@@ -107,6 +120,21 @@ def test_attention_weights_are_those_that_made_the_head_outputs(tiny, pictures):
         assert weights.shape == (len(pictures), HEADS, tiny.tokens, tiny.tokens) and weights.std() > 1e-4
         assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
         assert_close((weights @ v).transpose(1, 2).flatten(2), captures[site.index].heads)
+
+
+def test_the_data_flow_is_exact(tiny, pictures):
+    """Eq. 3-6, against plain hooks."""
+    samples, layers = dataset(pictures).samples, range(LAYERS)
+    found = data_flow(tiny, samples, layers, Batch(7, 2), token=0)
+    slow_ones = [slow_flow(tiny, tiny.prepare(pictures), None, layer) for layer in layers]
+    assert found.error.max() < 1e-5
+    for layer, slow_one in enumerate(slow_ones):
+        for parts, expected in ((found.at.norm, slow_one.norm), (found.at.projection, slow_one.projection)):
+            flat = np.concatenate([parts.heads, parts.bias[..., None], parts.mlp[..., None]], axis=-1)[:, layer]
+            np.testing.assert_allclose(flat, expected[:, 0], atol=1e-5, rtol=1e-4)
+        sources = np.stack([source.projection[layer] for source in found.sources])
+        np.testing.assert_allclose(sources, slow_one.source_projection[:, :, 0], atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(sources.sum(-1), found.at.projection.heads[:, layer], atol=1e-5)
 
 
 def test_nothing_changed_is_no_op_and_layers_go_on_where_they_stopped(tiny, pictures):

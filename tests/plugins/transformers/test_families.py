@@ -18,6 +18,7 @@ from headprune import Dataset, Generation, ModelError, Sample, applied, export, 
 from headprune.edits.edit import scaled
 from headprune.edits.lesions import LESIONS
 from headprune.hooks.catalogue import catalogue
+from headprune.perspectives.dataflow import data_flow
 from headprune.perspectives.lesion import lesion_layers
 from headprune.perspectives.lesioner import Lesioner
 from headprune.perspectives.means import mean_inputs
@@ -28,6 +29,7 @@ from headprune.towers.replay import advance, heads_reading, replay, stopped
 from headprune.types import DecodePoint
 from tests.support import places, slow
 from tests.support.samples import Overlap
+from tests.support.slow_flow import slow_flow
 from tests.support.zoo import ZOO, Tiny
 
 GENERATION = Generation(max_new_tokens=6)
@@ -184,6 +186,40 @@ def test_attention_weights_are_those_that_made_the_head_outputs(adapter, known, 
         assert implementations(adapter) == before
         again = adapter.trace(group.pixels, range(known.layers), form=group.form).captures
         assert all(torch.equal(again[layer].heads, captures[layer].heads) for layer in captures)
+
+
+def test_the_data_flow_is_exact(adapter, known, samples, groups):
+    """Eq. 3-6: heads, bias and MLP are the layer's update, and sources a head's contribution; as the slow twin says."""
+    layers, batch = range(known.layers), Batch(7, 4)
+    averaged, read = (data_flow(adapter, samples, layers, batch, token) for token in (None, 1))
+    assert max(averaged.error.max(), read.error.max()) < 1e-5
+    for found in (averaged, read):
+        share, sources = found.chosen.share, found.sources
+        np.testing.assert_allclose(share.heads.sum(-1) + share.bias + share.mlp, 1, atol=1e-3)
+        total = np.stack([source.projection.sum(-1) for source in sources])
+        np.testing.assert_allclose(total, found.chosen.projection.heads, atol=1e-4 * np.abs(total).max())
+    for group in groups:
+        rows = [read.samples.index(sample.id) for sample in group.samples]
+        for layer in layers:
+            twin = slow_flow(adapter, group.pixels, group.form, layer)
+            near(flat(read.at.norm, rows, layer), twin.norm[:, 1])
+            near(flat(read.at.projection, rows, layer), twin.projection[:, 1])
+            near(flat(averaged.mean.projection, rows, layer), twin.projection.mean(axis=1))
+            near(flat(averaged.mean.share, rows, layer), (twin.projection / twin.update[..., None]).mean(axis=1))
+            for kind in ("norm", "projection"):
+                expected = getattr(twin, f"source_{kind}")
+                near(np.stack([getattr(read.sources[row], kind)[layer] for row in rows]), expected[:, :, 1])
+                of_all = np.stack([getattr(averaged.sources[row], kind)[layer] for row in rows])
+                near(of_all, expected.mean(axis=2))
+
+
+def flat(parts, rows, layer):
+    """[B, H + 2]: the heads, the bias and the MLP."""
+    return np.concatenate([parts.heads, parts.bias[..., None], parts.mlp[..., None]], axis=-1)[rows, layer]
+
+
+def near(found, expected):
+    np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()), rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", places.SIZES, ids=str)

@@ -1,0 +1,79 @@
+"""Which places of a picture each layer's heads bring its update from, laid over the picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headprune.perspectives.dataflow import DataFlow
+from headprune.perspectives.run import Run
+from headprune.report.canvas import MAP, empty, plain
+from headprune.report.overlay import read_grey
+from headprune.scoring.statistics import Floats
+from headprune.types import Grid
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
+
+_ACROSS = 6
+_OPACITY = 0.7
+
+
+def source_shares(found: DataFlow, number: int) -> Floats:
+    """[L, T], the share of each layer's update that its heads together bring from each token of picture `number`.
+
+    Where projections are averaged over reading tokens it is their part of the average |u|.
+    """
+    update = found.chosen.update[number]
+    shares: Floats = np.nansum(found.sources[number].projection, axis=1) / update[:, None]
+    return shares
+
+
+def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
+    """A panel a layer: the share of its update from each patch of picture `number` of the run, and from all of them.
+
+    Of a picture in tiles it is the one that shows the whole; other tiles, CLS and the like are in no panel.
+    """
+    grid = found.sources[number].grids[0]
+    shares = 100 * source_shares(found, number)[:, list(grid.tokens)]
+    grey = read_grey(run.picture(number))
+    down = -(-len(found.layers) // _ACROSS)
+    across = min(_ACROSS, len(found.layers))
+    figure = empty(max(6, 1.7 * across), 1.9 * down + 1.2)
+    panels = figure.subplots(down, across, squeeze=False)
+    for axes in panels.flat[len(found.layers) :]:
+        axes.set_visible(False)
+    for axes, layer, values in zip(panels.flat, found.layers, shares, strict=False):
+        drawn = _lay_over(axes, grey, grid, values, float(shares.min()), float(shares.max()))
+        axes.set_title(f"layer {layer}: {values.sum():.0f} %", fontsize=9)
+    name = plain(found.samples[number])
+    title = f"{name}: where heads bring each layer's update from ({found.reading(run.info.model.cls)})"
+    figure.suptitle(title, fontsize=10, parse_math=False)
+    label = "share of the layer's update, % a patch"
+    figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.6, aspect=45, label=label)
+    return figure
+
+
+def _lay_over(axes: Axes, grey: NDArray[np.uint8], grid: Grid, values: Floats, low: float, high: float) -> AxesImage:
+    height, width = grey.shape
+    left, top, right, bottom = (end * size for end, size in zip(grid.box, (width, height) * 2, strict=True))
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+    drawn = axes.imshow(
+        values.reshape(grid.rows, grid.columns),
+        cmap=MAP,
+        vmin=low,
+        vmax=high,
+        alpha=_OPACITY,
+        extent=(left, right, bottom, top),
+        interpolation="nearest",
+    )
+    # Where a processor pads, the map is larger than the picture.
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return drawn
