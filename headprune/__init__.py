@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from headprune.hooks.datasets import open_dataset as open_dataset
     from headprune.hooks.kinds import DatasetReader as DatasetReader
     from headprune.hooks.kinds import GradientScorer as GradientScorer
+    from headprune.hooks.kinds import LayerRater as LayerRater
     from headprune.hooks.kinds import LogitScorer as LogitScorer
     from headprune.hooks.kinds import Scorer as Scorer
     from headprune.hooks.kinds import Settings as Settings
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from headprune.hooks.specs import hookimpl as hookimpl
     from headprune.jobs.apply import choose_change as choose_change
     from headprune.jobs.evaluate import evaluate as evaluate
+    from headprune.jobs.perspectives.concreteness import concreteness as concreteness
     from headprune.jobs.perspectives.convergence import convergence as convergence
     from headprune.jobs.perspectives.dataflow import dataflow as dataflow
     from headprune.jobs.perspectives.heads import heads as heads
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from headprune.towers.replay import showing as showing
     from headprune.types import Dataset as Dataset
     from headprune.types import DecodePoint as DecodePoint
+    from headprune.types import Expense as Expense
     from headprune.types import Form as Form
     from headprune.types import Generation as Generation
     from headprune.types import Geometry as Geometry
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from headprune.types import LeftOut as LeftOut
     from headprune.types import LogitRows as LogitRows
     from headprune.types import ModelRef as ModelRef
+    from headprune.types import RateItem as RateItem
     from headprune.types import Sample as Sample
     from headprune.types import Schedule as Schedule
     from headprune.types import ScoreItem as ScoreItem
@@ -89,10 +93,11 @@ _HOMES = {
     "PatchError PictureError PluginError UsageError notice",
     "headprune.hooks.catalogue": "make_scorer",
     "headprune.hooks.datasets": "open_dataset",
-    "headprune.hooks.kinds": "DatasetReader GradientScorer LogitScorer Scorer Settings",
+    "headprune.hooks.kinds": "DatasetReader GradientScorer LayerRater LogitScorer Scorer Settings",
     "headprune.hooks.specs": "AdapterSpec DatasetSpec EditSpec ScorerSpec hookimpl",
     "headprune.jobs.apply": "choose_change",
     "headprune.jobs.evaluate": "evaluate",
+    "headprune.jobs.perspectives.concreteness": "concreteness",
     "headprune.jobs.perspectives.convergence": "convergence",
     "headprune.jobs.perspectives.dataflow": "dataflow",
     "headprune.jobs.perspectives.heads": "heads",
@@ -115,8 +120,8 @@ _HOMES = {
     "headprune.towers.layout": "Site TowerLayout find_sites measure",
     "headprune.towers.load": "load_model",
     "headprune.towers.replay": "answering showing",
-    "headprune.types": "Dataset DecodePoint Form Generation Geometry Grid Interval LeftOut LogitRows ModelRef "
-    "Sample Schedule ScoreItem",
+    "headprune.types": "Dataset DecodePoint Expense Form Generation Geometry Grid Interval LeftOut LogitRows ModelRef "
+    "RateItem Sample Schedule ScoreItem",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -153,6 +153,44 @@ class ScoreItem:
 
 
 @dataclass(frozen=True, slots=True)
+class RateItem:
+    """What one picture's layers say, to be rated side by side (section 4.4).
+
+    Attributes:
+        captions: D(Z[l]) of each of `layers`, 0-based and in order; one may be empty.
+        reference: what the whole model says.
+        gold, picture, sample: as in ScoreItem.
+    """
+
+    captions: Sequence[str]
+    layers: Sequence[int]
+    reference: str = ""
+    gold: Sequence[str] = ()
+    picture: Callable[[], Image] | None = None
+    sample: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expense:
+    """What a scorer that asks a paid service would cost, estimated; answers that it has stored cost less.
+
+    Attributes:
+        service: who is asked, for a human to agree to.
+        calls: questions, if each is answered well at once.
+        repeats: how often at most a question whose answer is of no use is asked, and paid, again.
+        tokens_in, tokens_out: of all calls.
+        cost: of all calls, in the currency of the prices the scorer was given; None where it was given none.
+    """
+
+    service: str
+    calls: int
+    repeats: int
+    tokens_in: int
+    tokens_out: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class LogitRows:
     """Variants to score, teacher-forced on what the unchanged model said at the same decoding point.
 

@@ -10,6 +10,7 @@ from headprune import __version__
 from headprune.cli import (
     apply,
     caption,
+    concreteness,
     convergence,
     convert,
     dataflow,
@@ -63,6 +64,7 @@ app.command("heads", short_help="What every head of a layer says, and where it l
 app.command("layers", short_help="What every layer says.")(layers.layers)
 app.command("lesion", short_help="What is said without a layer's attention, or its stream.")(lesion.lesion)
 app.command("convergence", short_help="From which layer on the answer stands.")(convergence.convergence)
+app.command("concreteness", short_help="How concrete what every layer says is.")(concreteness.concreteness)
 app.command("convert", short_help="Write a LAVIS model as a transformers checkpoint.")(convert.convert)
 app.add_typer(patch.app, name="patch")
 app.add_typer(plugins.app, name="plugins")

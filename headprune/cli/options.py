@@ -95,6 +95,7 @@ Prune = Annotated[
 AllowOther = Annotated[
     bool, typer.Option("--allow-other-weights", help="Apply a patch that was made on other weights of this geometry.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Agree to what a scorer costs that asks a paid service.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]

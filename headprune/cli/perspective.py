@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headprune.cli import options as o
-from headprune.cli.output import reporting
+from headprune.cli.expense import agree, expense_table
+from headprune.cli.output import Output, reporting, table
 from headprune.cli.progress import stage_progress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from headprune.jobs.perspectives.frame import Perspective
+    from headprune.jobs.perspectives.frame import Perspective, Plan
     from headprune.perspectives.run import Run
 
 
@@ -53,6 +54,7 @@ def _shared(
     device_map: o.DeviceMap = None,
     dtype: o.Dtype = None,
     batch_size: o.BatchSize = None,
+    yes: o.Yes = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -87,12 +89,19 @@ class Asked:
             "apply": {name: given[name] for name in ("scale", "prune")},
         }
 
-    def run(self, kind: str, own: Callable[[], Mapping[str, Any]], show: Callable[[Run], RenderableType]) -> None:
+    def run(
+        self,
+        kind: str,
+        own: Callable[[], Mapping[str, Any]],
+        show: Callable[[Run], RenderableType],
+        dry_run: bool = False,
+    ) -> None:
         """Run the perspective `kind`.
 
         Args:
             own: the recipe's settings that the command's own options give.
             show: makes a table of the run.
+            dry_run: only say what would be done, and what it would cost.
         """
         given = self.given
         with reporting(given["as_json"], given["quiet"], given["debug"]) as output:
@@ -102,15 +111,21 @@ class Asked:
             resolved = resolve(given["recipe"], {**self.overrides(), **own()})
             for message in resolved.notes:
                 output.note(message)
-            if given["out"] is None:
+            if given["out"] is None and not dry_run:
                 raise UsageError(f"{kind} needs a run folder", "--out RUN")
-            from headprune.jobs.perspectives.frame import perform, settled
+            from headprune.jobs.perspectives.frame import expense_of, perform, plan, settled
 
             perspective = _perspective(kind)
+            recipe = settled(perspective, resolved)
+            both = 2 if given["patch"] else 1
+            if dry_run:
+                _say_what_would_be_done(output, plan(perspective, recipe, both))
+                return
+            agree(output, expense_of(perspective, recipe, both), given["yes"])
             with stage_progress(output) as progress:
                 run, looked = perform(
                     perspective,
-                    settled(perspective, resolved),
+                    recipe,
                     given["out"],
                     given["patch"],
                     given["allow_other_weights"],
@@ -127,6 +142,21 @@ class Asked:
             }
             output.result(document, lambda console: console.print(show(run)))
             output.wrote("run", run.folder)
+
+
+def _say_what_would_be_done(output: Output, planned: Plan) -> None:
+    from dataclasses import asdict
+
+    from rich.console import Group
+
+    rows = [
+        ("pictures", f"{planned.pictures:,} of {planned.available:,}"),
+        ("layers", ", ".join(map(str, planned.layers))),
+    ]
+    parts = [table("what would be looked at", ("", ""), rows, left=2)]
+    if planned.expense:
+        parts.append(expense_table(planned.expense))
+    output.result(asdict(planned), lambda console: console.print(Group(*parts)))
 
 
 def sides(run: Run, show: Callable[[Any, str], RenderableType]) -> RenderableType:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headprune.cli import options as o
+from headprune.cli.expense import agree
 from headprune.cli.output import Output, numbers, reporting
 from headprune.cli.progress import scoring_progress
 
@@ -63,6 +64,7 @@ def score(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed; load and write nothing.")
     ] = False,
+    yes: o.Yes = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -92,8 +94,9 @@ def score(
         if out is None:
             raise UsageError("score needs a run folder", "--out RUN")
         from headprune.cli.tables import head_table
-        from headprune.jobs.score import perform_score
+        from headprune.jobs.score import expense_of_score, perform_score
 
+        agree(output, expense_of_score(resolved.recipe), yes)
         with scoring_progress(output) as progress:
             scored = perform_score(resolved.recipe, out, progress)
         if scored.result.reused:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from headprune.cli.expense import expense_table
 from headprune.cli.output import interval, table
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def estimate_table(geometry: Geometry, estimate: Estimate, samples: int, availab
         ("states of one batch", _size(estimate.working_bytes)),
         ("download", download),
     ]
-    return table("what would be computed", ("", ""), rows)
+    computed = table("what would be computed", ("", ""), rows)
+    return Group(computed, expense_table(estimate.expense)) if estimate.expense else computed
 
 
 def _size(count: int) -> str:

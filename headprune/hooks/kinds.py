@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headprune.errors import UsageError
-from headprune.types import Dataset, LogitRows, ScoreItem
+from headprune.types import Dataset, Expense, LogitRows, RateItem, ScoreItem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,6 +60,13 @@ class ScorerBase(Configurable, ABC):
         """What determines the scores, JSON-able, for the patch. Settings by default; add versions, counts."""
         return dict(self.settings.model_dump(mode="json"))
 
+    def expense(self, calls: int, captions: int) -> Expense | None:
+        """What it would cost to rate or score `calls` times `captions` captions; None, the default, where that is free.
+
+        Asks nobody. Where it is not None the user is asked to agree before anything is scored.
+        """
+        return None
+
 
 class Scorer(ScorerBase):
     """Compares captions, which are generated for every head.
@@ -77,6 +84,28 @@ class Scorer(ScorerBase):
     @abstractmethod
     def score(self, batch: Sequence[ScoreItem]) -> list[float]:
         """One finite float per item, in order. Must not depend on which items share a batch."""
+
+
+class LayerRater(Scorer):
+    """A scorer of captions that also rates what a picture's layers say side by side (section 4.4).
+
+    Attributes:
+        criteria: what it rates by, in order.
+    """
+
+    criteria: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def rate(self, batch: Sequence[RateItem]) -> list[list[list[float]]]:
+        """Ratings from 1 (few, poor) to 5 (many, good), [n][layers][criteria]. Items do not depend on one another."""
+
+    def score(self, batch: Sequence[ScoreItem]) -> list[float]:
+        """The mean of a caption's ratings by itself, 0 (each of them 1) to 1 (each of them 5)."""
+        # The layer a caption comes from is left out: it shall not move its score.
+        items = [
+            RateItem((item.caption,), (0,), item.reference, item.gold, item.picture, item.sample) for item in batch
+        ]
+        return [(sum(ratings) / len(ratings) - 1.0) / 4.0 for (ratings,) in self.rate(items)]
 
 
 class LogitScorer(ScorerBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from headprune.scoring.settings import Progress, ScoreSettings
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, choose_batch
 from headprune.towers.load import outline_model
-from headprune.types import Dataset, Generation, Geometry
+from headprune.types import Dataset, Expense, Generation, Geometry
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,14 @@ def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
         settings.edit.needs_means,
         settings.scorer.needs,
     )
-    return outline.geometry, estimate, len(dataset)
+    paid = replace(estimate, expense=settings.scorer.expense(estimate.decodes, 1))
+    return outline.geometry, paid, len(dataset)
+
+
+def expense_of_score(recipe: Recipe) -> Expense | None:
+    """What the scorer of `perform_score` would cost at most; None where it is free."""
+    free = make_any_scorer(recipe.scorer, dict(recipe.scorer_options)).expense(1, 1) is None
+    return None if free else dry_run_score(recipe)[1].expense
 
 
 def _checked(recipe: Recipe) -> Callable[[Geometry, Batch, Generation], ScoreSettings]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from headprune.towers.adapter import Outline
 from headprune.towers.batches import Batch
-from headprune.types import DecodePoint, Schedule
+from headprune.types import DecodePoint, Expense, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Estimate:
         forced: captions that variants or unchanged layers are asked about, for a scorer that needs no text.
         weight_bytes: the model's weights; `working_bytes`: states of one batch, beside the weights.
         download_bytes: to fetch; None where the hub did not say.
+        expense: what the scorer would cost; None where it is free.
     """
 
     tower_passes: int
@@ -29,6 +30,7 @@ class Estimate:
     weight_bytes: int
     working_bytes: int
     download_bytes: int | None
+    expense: Expense | None = None
 
 
 def estimate_score(

@@ -16,7 +16,7 @@ from headprune.patch.patch import present
 from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import Captions
 from headprune.towers.batches import UNCHANGED
-from headprune.types import Dataset, Geometry, LogitRows, Sample, ScoreItem
+from headprune.types import Dataset, Geometry, LogitRows, RateItem, Sample, ScoreItem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,13 +87,7 @@ def fit_to(scorer: AnyScorer, dataset: Dataset) -> None:
 
 def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
     """Scores of `items`, [n], higher is better; checked."""
-    if "gold" in scorer.needs:
-        lacking = next((item.sample for item in items if not item.gold), None)
-        if lacking is not None:
-            name = type(scorer).__name__
-            raise UsageError(
-                f"{name} needs gold captions; sample {lacking} has none", "use bertscore, or data with captions"
-            )
+    check_gold(scorer, items)
     name = type(scorer).__name__
     with blaming(f"scorer {name}"):
         values = np.asarray(scorer.score(items), dtype=np.float64)
@@ -107,6 +101,20 @@ def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
             f"scorer {name} returned a score that is not finite for {bad.caption!r}", "scores must be finite"
         )
     return values if scorer.higher_is_better else -values
+
+
+def check_gold(scorer: Scorer, items: Sequence[ScoreItem | RateItem]) -> None:
+    """See that every item has gold captions where the scorer needs them.
+
+    Raises:
+        UsageError: one has none.
+    """
+    lacking = next((item.sample for item in items if not item.gold), None) if "gold" in scorer.needs else None
+    if lacking is not None:
+        raise UsageError(
+            f"{type(scorer).__name__} needs gold captions; sample {lacking} has none",
+            "use bertscore, or data with captions",
+        )
 
 
 def scored_tensor(scorer: LogitScorer | GradientScorer, given: LogitRows | Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -7,13 +7,15 @@
         def scorer(self):
             return MyScorer()
 
-Scorers of logits and of gradients have `LogitScorerContract` and `GradientScorerContract`.
+Raters of layers have `LayerRaterContract`, scorers of logits and of gradients `LogitScorerContract` and
+`GradientScorerContract`.
 Needs pytest (`pip install 'headprune[test]'`).
 """
 
 from __future__ import annotations
 
 from headprune.testing.likelihoods import GradientScorerContract, LogitScorerContract
+from headprune.testing.raters import LayerRaterContract
 from headprune.testing.scorers import ScorerContract
 
-__all__ = ["GradientScorerContract", "LogitScorerContract", "ScorerContract"]
+__all__ = ["GradientScorerContract", "LayerRaterContract", "LogitScorerContract", "ScorerContract"]

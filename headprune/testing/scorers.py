@@ -109,7 +109,7 @@ class ScorerContract:
                 caption=caption,
                 reference=gold[0],
                 gold=list(gold) if "gold" in scorer.needs else untouchable,
-                picture=_picture if "picture" in scorer.needs else untouchable.picture,
+                picture=any_picture if "picture" in scorer.needs else untouchable.picture,
                 sample="untouched",
             )
             for caption, gold in zip(_captions(), _GOLD, strict=True)
@@ -161,7 +161,7 @@ def _items(scorer: Scorer) -> list[ScoreItem]:
 
 def _item(scorer: Scorer, caption: str, reference: str, gold: Sequence[str]) -> ScoreItem:
     """An item that holds what the scorer needs."""
-    picture = _picture if "picture" in scorer.needs else None
+    picture = any_picture if "picture" in scorer.needs else None
     return ScoreItem(caption, reference, list(gold), picture, sample=gold[-1], layer=0, head=0)
 
 
@@ -170,7 +170,13 @@ def _fitted(scorer: Scorer) -> Scorer:
     return scorer
 
 
-def _picture() -> Image.Image:
+def any_gold(number: int) -> tuple[str, ...]:
+    """Gold captions of a picture that contracts ask about."""
+    return _GOLD[number]
+
+
+def any_picture() -> Image.Image:
+    """A picture that contracts ask about."""
     return Image.new("RGB", (64, 48), (200, 160, 90))
 
 

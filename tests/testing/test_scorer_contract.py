@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from headprune import ScoreItem, Scorer
-from headprune.testing import ScorerContract
+from headprune import Expense, LayerRater, RateItem, ScoreItem, Scorer
+from headprune.testing import LayerRaterContract, ScorerContract
 
 
 class SharedWords(Scorer):
@@ -203,6 +203,66 @@ def test_a_broken_promise_fails(broken: type[Scorer], promise: str) -> None:
 def test_a_failing_caption_fails() -> None:
     with pytest.raises(AssertionError):
         ScorerContract().test_any_caption(NotANumber(), "  ")
+
+
+class Rater(LayerRater):
+    criteria = ("length",)
+
+    def rate(self, batch: Sequence[RateItem]) -> list[list[list[float]]]:
+        return [[[self.one_caption(caption)] for caption in item.captions] for item in batch]
+
+    def one_caption(self, caption: str) -> float:
+        return min(1.0 + len(caption) / 20, 5.0)
+
+    def score(self, batch: Sequence[ScoreItem]) -> list[float]:
+        return SharedWords().score(batch)
+
+
+class TestRater(LayerRaterContract):
+    @pytest.fixture
+    def scorer(self) -> LayerRater:
+        return Rater()
+
+
+class FromZero(Rater):
+    def one_caption(self, caption: str) -> float:
+        return super().one_caption(caption) - 1
+
+
+class OneLayerShort(Rater):
+    def rate(self, batch: Sequence[RateItem]) -> list[list[list[float]]]:
+        return [rows[:-1] for rows in super().rate(batch)]
+
+
+class Ranks(Rater):
+    def rate(self, batch: Sequence[RateItem]) -> list[list[list[float]]]:
+        longest = max(len(caption) for item in batch for caption in item.captions)
+        return [[[1 + 4 * len(caption) / longest] for caption in item.captions] for item in batch]
+
+
+class Nameless(Rater):
+    criteria = ("",)
+
+
+class Flat(Rater):
+    def expense(self, calls: int, captions: int) -> Expense | None:
+        return Expense("someone", 1, 0, 10, 10, None)
+
+
+@pytest.mark.parametrize(
+    ("broken", "promise"),
+    [
+        (FromZero, "test_ratings_are_from_1_to_5"),
+        (OneLayerShort, "test_ratings_are_from_1_to_5"),
+        (Ranks, "test_a_pictures_ratings_do_not_depend_on_other_pictures"),
+        (Nameless, "test_criteria_have_names"),
+        (Flat, "test_what_it_would_cost_grows_with_what_is_asked"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_raters_broken_promise_fails(broken: type[LayerRater], promise: str) -> None:
+    with pytest.raises(AssertionError):
+        getattr(LayerRaterContract(), promise)(broken())
 
 
 def test_what_json_cannot_hold_fails() -> None:

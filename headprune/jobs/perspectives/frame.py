@@ -30,7 +30,7 @@ from headprune.scoring.sampling import Drawn, draw
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
-from headprune.types import Dataset, Generation, Sample
+from headprune.types import Dataset, Expense, Generation, Sample
 
 Progress = Callable[[str], None]
 # Pictures are kept to be looked at: as large as a report shows them.
@@ -50,17 +50,31 @@ class Scene:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `perform` would look at: `pictures` of the `available` ones, `layers` (0-based), and what its scorer would
+    cost; None where that is free."""
+
+    pictures: int
+    available: int
+    layers: tuple[int, ...]
+    expense: Expense | None
+
+
 class Perspective(ABC):
     """One perspective. It is made from a recipe before anything is loaded, so that a mistake costs no waiting.
 
     Attributes:
         kind: its command, one of `headprune.perspectives.run.KINDS`.
         default_layers: looked at where the recipe names none.
-        scorer_name: the scorer that plays a part, if one does.
+        default_scorer: its scorer where the recipe names none; None for the recipe's own default.
+        scorer, scorer_name: the scorer of captions that plays a part, if one does, and what it was asked for by.
     """
 
     kind: ClassVar[str]
     default_layers: ClassVar[str] = "all"
+    default_scorer: ClassVar[str | None] = None
+    scorer: Any = None
     scorer_name: str | None = None
 
     def __init__(self, recipe: Recipe) -> None:
@@ -69,6 +83,14 @@ class Perspective(ABC):
     def meet(self, scene: Scene) -> None:
         """What has to be done once, before the model is looked at: fit a scorer, take means, say what is special."""
         return
+
+    def expense(self, pictures: int, layers: int) -> Expense | None:
+        """What its scorer would cost, with `pictures` of both sides of a patch; None where that is free.
+
+        One call for each layer of each picture, unless a perspective knows better.
+        """
+        found: Expense | None = self.scorer.expense(pictures * layers, 1) if self.scorer else None
+        return found
 
     @abstractmethod
     def look(self, scene: Scene, progress: Progress) -> Any:
@@ -80,9 +102,37 @@ class Perspective(ABC):
 
 
 def settled(kind: type[Perspective], resolved: Resolved) -> Recipe:
-    """The recipe of a perspective, whose layers are its own where none were named."""
-    named = resolved.sources["layers"] != "default"
-    return resolved.recipe if named else resolved.recipe.model_copy(update={"layers": kind.default_layers})
+    """The recipe of a perspective, whose layers and scorer are its own where none were named."""
+    own: dict[str, Any] = {}
+    if resolved.sources["layers"] == "default":
+        own["layers"] = kind.default_layers
+    if kind.default_scorer and resolved.sources["scorer"] == "default":
+        own["scorer"] = kind.default_scorer
+        options = {source for name, source in resolved.sources.items() if name.startswith("scorer_options")}
+        # The demo's are BERTScore's.
+        if "demo" in options:
+            own["scorer_options"] = {}
+    return resolved.recipe.model_copy(update=own)
+
+
+def plan(kind: type[Perspective], recipe: Recipe, sides: int) -> Plan:
+    """What `perform` would look at; loads no weights.
+
+    Args:
+        sides: 2 with a patch, else 1.
+    """
+    perspective = kind(recipe)
+    dataset = dataset_for(recipe)
+    if recipe.samples > len(dataset):
+        draw(dataset, recipe.samples, recipe.seed)
+    geometry = outline_model(recipe.model, request_of(recipe)).geometry
+    layers = parse_layers(recipe.layers, geometry.live, geometry.dead)
+    return Plan(recipe.samples, len(dataset), layers, perspective.expense(sides * recipe.samples, len(layers)))
+
+
+def expense_of(kind: type[Perspective], recipe: Recipe, sides: int) -> Expense | None:
+    """What the scorer of `perform` would cost; None where that is free."""
+    return plan(kind, recipe, sides).expense if kind(recipe).expense(1, 1) else None
 
 
 def perform(

@@ -1,0 +1,1 @@
+"""The `concreteness` scorer: how concrete a caption is by WordNet, without a server."""
