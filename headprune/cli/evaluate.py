@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headprune.cli import options as o
+from headprune.cli.expense import agree
 from headprune.cli.output import reporting
 from headprune.cli.progress import stage_progress
 
@@ -50,6 +51,7 @@ def evaluate(
     device_map: o.DeviceMap = None,
     dtype: o.Dtype = None,
     batch_size: o.BatchSize = None,
+    yes: o.Yes = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -75,8 +77,9 @@ def evaluate(
         for message in resolved.notes:
             output.note(message)
         from headprune.cli.tables import evaluation_table
-        from headprune.jobs.evaluate import perform_evaluate
+        from headprune.jobs.evaluate import expense_of_evaluate, perform_evaluate
 
+        agree(output, expense_of_evaluate(resolved.recipe, patch is not None), yes)
         with stage_progress(output) as progress:
             done = perform_evaluate(resolved.recipe, patch, exclude, allow_other_weights, progress)
         table = evaluation_table(done.evaluation, done.excluded, done.scorer)

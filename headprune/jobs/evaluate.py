@@ -23,7 +23,7 @@ from headprune.recipes.schema import Recipe
 from headprune.scoring.importance import fit_to
 from headprune.scoring.sampling import remaining
 from headprune.towers.adapter import Adapter
-from headprune.types import Dataset
+from headprune.types import Dataset, Expense
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,15 @@ def perform_evaluate(
         return done
     kept = keep_evaluation(patch_path, patch, recipe.apply.scale, recipe.apply.prune, done.document())
     return replace(done, kept=kept)
+
+
+def expense_of_evaluate(recipe: Recipe, patched: bool) -> Expense | None:
+    """What the scorer of `perform_evaluate` would cost at most; None where it is free."""
+    scorer = make_scorer(recipe.evaluate.scorer, dict(recipe.evaluate.scorer_options))
+    if scorer.expense(1, 1) is None:
+        return None
+    sides = 2 + recipe.evaluate.random if patched else 1
+    return scorer.expense(sides * len(dataset_for(recipe)), 1)
 
 
 def evaluate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from headprune import Adapter, Patch
-from headprune.patch.fit import fingerprint
+from headprune.patch.fit import model_record
 from headprune.patch.patch import ModelRecord, PatchInfo
 
 
@@ -51,17 +51,4 @@ def patch_of(importance, layers=None, comparable="within-layer", model: ModelRec
 
 def patch_for(adapter: Adapter, importance) -> Patch:
     """A patch that fits `adapter`."""
-    geometry = adapter.geometry
-    record = ModelRecord(
-        name=adapter.ref.name,
-        backend=adapter.ref.backend,
-        revision=None,
-        layers=geometry.layers,
-        heads=geometry.heads,
-        width=geometry.width,
-        head_width=geometry.head_width,
-        cls=geometry.cls,
-        ragged=geometry.ragged,
-        fingerprint=fingerprint(adapter),
-    )
-    return patch_of(importance, model=record)
+    return patch_of(importance, model=model_record(adapter))

@@ -17,7 +17,7 @@ from headprune.recipes.schema import Recipe
 from headprune.scoring.importance import fit_to
 from headprune.scoring.sampling import draw
 from headprune.towers.adapter import Adapter
-from headprune.types import Dataset, Sample
+from headprune.types import Dataset, Expense, Sample
 
 
 class LesionPerspective(Perspective):
@@ -50,6 +50,10 @@ class LesionPerspective(Perspective):
         drawn = draw(self.elsewhere or scene.dataset, count or self.recipe.samples, scene.seed)
         announce_left_out(drawn.left_out)
         return drawn.samples
+
+    def expense(self, pictures: int, layers: int) -> Expense | None:
+        asked = self.recipe.lesion
+        return super().expense(pictures, len(asked.lesions) * (layers + len(asked.together)))
 
     def look(self, scene: Scene, progress: Progress) -> Lesions:
         asked = self.recipe.lesion

@@ -15,18 +15,18 @@ from tests.plugins.judge.conftest import KEY, fails
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Place:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Place(tmp_path)
 
 
 @pytest.fixture
 def asking(backend) -> tuple[object, ...]:
-    """A scorer's options that name the server on this machine."""
-    prices = ("--scorer-option", "price_in=2", "--scorer-option", "price_out=8")
-    return ("--scorer", "judge", "--scorer-option", f"base_url={backend.url}", *prices)
+    """A scorer's options that name the server on this machine, and a store in the current folder."""
+    options = (f"base_url={backend.url}", "cache=judge.sqlite", "price_in=2", "price_out=8")
+    return ("--scorer", "judge", *(word for option in options for word in ("--scorer-option", option)))
 
 
 RATE = ("concreteness", "demo", "--data", "demo", "--samples", 2, "--layers", "0,3,-1")
+LOOKS = ("layers", "lesion", "convergence")
 SCORE = ("score", "demo", "--data", "demo", "--samples", 2, "--layers", "0", "--max-new-tokens", 8)
 
 
@@ -45,10 +45,15 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_nobody(place, asking, backen
     assert not backend.requests and not place.tree()
 
 
-@pytest.mark.parametrize("command", [RATE, SCORE, ("layers", *RATE[1:])])
+@pytest.mark.parametrize("command", [RATE, SCORE, *((kind, *RATE[1:]) for kind in LOOKS)])
 def test_without_a_terminal_nothing_is_paid_unless_agreed_to(place, asking, backend, command):
     said = place.refuses(2, *command, *asking, "--out", "run")
     assert "--yes" in said and "calls of gpt-4o" in said and not backend.requests
+
+
+def test_an_evaluation_is_not_paid_unasked_either(place, asking, backend):
+    said = place.refuses(2, "evaluate", "demo", "--data", "demo", *asking)
+    assert "--yes" in said and "up to 600 calls" in said and not backend.requests
 
 
 def test_a_judged_run_is_kept_and_paid_once(place, asking, backend):
