@@ -1,1 +1,1 @@
-"""Figures of what a run found."""
+"""What runs found, to be looked at: figures, tables, and the page."""
