@@ -55,7 +55,8 @@ def side_name(patch: PatchRecord | None) -> str:
     """What one side of a run is called."""
     if patch is None:
         return "the model as it is"
-    pruned = f", {len(patch.silent)} heads silent" if patch.silent else ""
+    heads = "head" if len(patch.silent) == 1 else "heads"
+    pruned = f", {len(patch.silent)} {heads} silent" if patch.silent else ""
     return f"with the patch {patch.digest[:8]}{pruned}"
 
 

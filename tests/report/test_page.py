@@ -89,7 +89,7 @@ def test_a_page_shows_what_each_layer_and_head_of_each_picture_says(tmp_path):
 def test_before_and_after_stand_side_by_side_and_silent_heads_are_marked(tmp_path):
     page = parsed(page_of(Runs(tmp_path).three(after=True), tmp_path))
     names = {one.text for one in page.of("p", "side")}
-    assert names == {"the model as it is", "with the patch 01234567, 1 heads silent"}
+    assert names == {"the model as it is", "with the patch 01234567, 1 head silent"}
     said = [one.text for one in page.of("p", "caption")]
     assert "caption before 0.1" in said and "caption after 0.1" in said
     silent = page.of("li", "silent")
