@@ -67,4 +67,4 @@ def test_every_perspective_looks_at_every_family(known, place, kind, tmp_path):
 
 
 SAME = {"layers", "convergence", "lesion", "concreteness", "heads"}
-"""What is said may stay the same when a head of a tiny random model is silent; where it looks and what it adds do not."""
+"""What is said may stay the same when a head of a tiny random model is silent; where it looks and what it adds not."""
