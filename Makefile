@@ -25,6 +25,15 @@ demo: $(VENV)/.installed
 	$(BIN)/headprune score demo --data demo --samples 100 --edit ablate --out $(RUN)/score
 	$(BIN)/headprune apply demo $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --out $(RUN)/pruned
 	$(BIN)/headprune evaluate demo --data demo --patch $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --convergence
+	$(BIN)/headprune layers --recipe recipes/demo-figure1.toml --out $(RUN)/layers --quiet
+	$(BIN)/headprune heatmap --recipe recipes/demo-figure1.toml --out $(RUN)/heatmap --quiet
+	$(BIN)/headprune lesion --recipe recipes/demo-figure2.toml --out $(RUN)/lesion --quiet
+	$(BIN)/headprune convergence --recipe recipes/demo-figure3.toml --out $(RUN)/convergence --quiet
+	$(BIN)/headprune concreteness --recipe recipes/demo-figure5.toml --out $(RUN)/concreteness --quiet
+	$(BIN)/headprune heads --recipe recipes/demo-figure6.toml --out $(RUN)/heads --quiet
+	$(BIN)/headprune dataflow --recipe recipes/demo-figure3.toml --out $(RUN)/dataflow --quiet
+	$(BIN)/headprune report $(RUN)/score $(RUN)/layers $(RUN)/heatmap $(RUN)/lesion $(RUN)/convergence \
+		$(RUN)/concreteness $(RUN)/heads $(RUN)/dataflow --out $(RUN)/report.html
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
