@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -188,6 +190,23 @@ class Expense:
     tokens_in: int
     tokens_out: int
     cost: float | None
+
+    def __add__(self, other: Expense) -> Expense:
+        """What both would cost together."""
+        return Expense(
+            self.service if self.service == other.service else f"{self.service} and {other.service}",
+            self.calls + other.calls,
+            max(self.repeats, other.repeats),
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            None if self.cost is None or other.cost is None else self.cost + other.cost,
+        )
+
+
+def expense_of_all(expenses: Iterable[Expense | None]) -> Expense | None:
+    """What all of them would cost together; None where all are free."""
+    paid = [expense for expense in expenses if expense is not None]
+    return reduce(add, paid) if paid else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headprune.cli import options as o
+from headprune.cli.expense import agree
 from headprune.cli.output import reporting
 from headprune.cli.progress import scoring_progress
 
@@ -45,6 +46,7 @@ def apply(
     revision: o.Revision = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
+    yes: o.Yes = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -68,8 +70,9 @@ def apply(
         from rich.console import Group
 
         from headprune.cli.tables import curve_table
-        from headprune.jobs.apply import perform_apply
+        from headprune.jobs.apply import expense_of_apply, perform_apply
 
+        agree(output, expense_of_apply(recipe, patch), yes)
         with scoring_progress(output) as progress:
             exported = perform_apply(recipe, patch, out, allow_other_weights, progress)
         document = {

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from headprune.errors import notice
+from headprune.evaluation.auto import candidates, validation_size
 from headprune.evaluation.table1 import Change
 from headprune.files import refuse_unless_free
+from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.auto import AutoSearch, Searched
 from headprune.jobs.measured import kept_evaluation
 from headprune.jobs.opening import load_for
@@ -21,6 +23,7 @@ from headprune.patch.patch import Patch, ScaleRule
 from headprune.patch.prune import PruneRule, choose_pruned, head_list, silent
 from headprune.recipes.schema import Recipe
 from headprune.scoring.settings import Progress
+from headprune.types import Expense
 
 
 def choose_change(patch: Patch, scale: ScaleRule, prune: str | None) -> Change:
@@ -33,6 +36,18 @@ def choose_change(patch: Patch, scale: ScaleRule, prune: str | None) -> Change:
     across = bool(prune and prune.startswith("fraction") and patch.info.comparable == "across-layers")
     there = patch.info.model.present
     return Change(patch.coefficients(scale, pruned), patch.coefficients(scale), pruned, there, patch.scored, across)
+
+
+def expense_of_apply(recipe: Recipe, patch_path: Path) -> Expense | None:
+    """What the scorer of `--prune auto` would cost at most; None where it is free, or nothing is searched for."""
+    asked = recipe.evaluate
+    if recipe.apply.prune != "auto":
+        return None
+    patch = load_patch(patch_path)
+    # Each candidate's captions, and those of the model as it is.
+    tables = 1 + len(candidates(patch))
+    scorer = make_scorer(asked.scorer, dict(asked.scorer_options))
+    return scorer.expense(tables * validation_size(len(patch.info.sample_ids)), 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from headprune.evaluation.table1 import EvaluateSettings, Evaluation, evaluate_m
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.apply import choose_change
 from headprune.jobs.measured import keep_evaluation
-from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, labelled, load_for
+from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, labelled, load_for, request_of
 from headprune.patch.file import load_patch
 from headprune.patch.fit import check_fit
 from headprune.patch.patch import Patch, ScaleRule
@@ -23,7 +23,8 @@ from headprune.recipes.schema import Recipe
 from headprune.scoring.importance import fit_to
 from headprune.scoring.sampling import remaining
 from headprune.towers.adapter import Adapter
-from headprune.types import Dataset, Expense
+from headprune.towers.load import outline_model
+from headprune.types import Dataset, Expense, expense_of_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,17 @@ def perform_evaluate(
 
 
 def expense_of_evaluate(recipe: Recipe, patched: bool) -> Expense | None:
-    """What the scorer of `perform_evaluate` would cost at most; None where it is free."""
-    scorer = make_scorer(recipe.evaluate.scorer, dict(recipe.evaluate.scorer_options))
-    if scorer.expense(1, 1) is None:
+    """What the scorers of `perform_evaluate` would cost at most; None where they are free."""
+    asked = recipe.evaluate
+    scorer = make_scorer(asked.scorer, dict(asked.scorer_options))
+    judge = convergence_for(asked).scorer if asked.convergence else None
+    if not any(one and one.expense(1, 1) for one in (scorer, judge)):
         return None
-    sides = 2 + recipe.evaluate.random if patched else 1
-    return scorer.expense(sides * len(dataset_for(recipe)), 1)
+    pictures = len(dataset_for(recipe))
+    layers = outline_model(recipe.model, request_of(recipe)).geometry.live
+    tables = 2 + asked.random if patched else 1
+    agreement = judge.expense((2 if patched else 1) * layers * pictures, 1) if judge else None
+    return expense_of_all([scorer.expense(tables * pictures, 1), agreement])
 
 
 def evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 
 import torch
 
@@ -41,6 +42,11 @@ def model_record(adapter: Adapter) -> ModelRecord:
         ragged=geometry.ragged,
         fingerprint=fingerprint(adapter),
     )
+
+
+def versions() -> dict[str, str]:
+    """The versions that results may depend on."""
+    return {name: version(name) for name in ("headprune", "torch", "transformers", "safetensors")}
 
 
 def check_fit(patch: Patch, adapter: Adapter, allow_other_weights: bool = False) -> None:

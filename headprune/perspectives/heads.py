@@ -45,7 +45,7 @@ def what_heads_say(
 ) -> Heads:
     """The caption of each head's variant, D of its layer's output (Eq. 9), beside the unchanged layer's and the map.
 
-    One tower pass a picture for the captions, which many layers, heads and pictures share batches for; two
+    One tower pass a picture for the captions, which many layers, heads and pictures share batches for, and one
     for the maps.
 
     Args:

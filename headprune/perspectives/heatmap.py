@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headprune.errors import ModelError
+from headprune.perspectives.passes import Passes
 from headprune.scoring.statistics import Floats, mean_intervals
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Pictures, picture_batches
-from headprune.towers.memory import Room, budget
+from headprune.towers.memory import Room
 from headprune.types import Grid, Interval, Sample
 
 Reader = Literal["cls", "mean"]
-# What one layer's attention [H, T, T] costs while it is worked out: scores, weights, and what is read of them.
-_COPIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +114,8 @@ def where_layers_look(
 ) -> Heatmap:
     """Where each of `layers` and each of its heads looks in each picture (Eq. 7-8).
 
-    Two passes a picture, one for the norms of outputs and one for the weights; more where the weights of all layers at
-    once are more than memory holds. The model goes on attending as it does.
+    One tower pass a picture; more where the attention of all layers does not fit in memory together. The model goes on
+    attending as it does.
 
     Args:
         adapter: the model.
@@ -193,42 +192,33 @@ def _looks(
     adapter: Adapter, samples: Sequence[Sample], layers: Sequence[int], batch: Batch
 ) -> Iterator[tuple[Sample, Grid, dict[int, _Look]]]:
     """Each sample with its first grid and how `layers` look at it; samples of one form together."""
-    each = _cost(adapter, adapter.tokens) * len(layers)
-    room = Room(max(1, min(batch.pictures, budget(adapter.device) // each)), "pictures")
+    passes = Passes(adapter, layers, batch)
+    room = Room(passes.pictures, "pictures")
     for pictures in picture_batches(adapter, samples, room.size):
         grids = [adapter.grids(sample.load()) for sample in pictures.samples]
-        look = partial(_look, adapter, pictures, grids[0], layers)
+        look = partial(_look, passes, pictures, grids[0])
         for start, stop, found in room.pieces(len(pictures.samples), look):
             for row in range(start, stop):
                 looks = {layer: _Look(heads[row - start], norms[row - start]) for layer, heads, norms in found}
                 yield pictures.samples[row], grids[row][0], looks
 
 
-def _cost(adapter: Adapter, tokens: int) -> int:
-    """Bytes of one picture's attention in one layer."""
-    return _COPIES * 4 * max(1, adapter.geometry.heads) * tokens**2
-
-
 @torch.no_grad()
 def _look(
-    adapter: Adapter, pictures: Pictures, grids: tuple[Grid, ...], layers: Sequence[int], start: int, stop: int
+    passes: Passes, pictures: Pictures, grids: tuple[Grid, ...], start: int, stop: int
 ) -> list[tuple[int, Floats, Floats]]:
     """(layer, a [B, H, P], norms [B, P]) of pictures start..stop, whose tokens all stand as `grids` say."""
-    pixels, form = pictures.pixels[start:stop], pictures.form
-    captures = adapter.trace(pixels, layers, form=form).captures
-    norms = {layer: capture.output.float().norm(dim=-1) for layer, capture in captures.items()}
-    del captures
-    found, due = len(norms[layers[0]][0]), 1 + max(token for grid in grids for token in grid.tokens)
-    if found != due:
-        raise ModelError(f"the tower has {found} tokens, where its grids name {due}", "the adapter's grids do not fit")
-    at_once = max(1, budget(adapter.device) // (_cost(adapter, found) * len(pixels)))
+    due = 1 + max(token for grid in grids for token in grid.tokens)
     looks = []
-    for first in range(0, len(layers), at_once):
-        some = layers[first : first + at_once]
-        attention = adapter.attention(pixels, some, form)
-        for layer in some:
-            given = given_to_patches(attention.pop(layer).weights, grids[0])
-            looks.append((layer, _floats(given), _floats(norms[layer])[:, list(grids[0].tokens)]))
+    for seen in passes.seen(pictures.pixels[start:stop], pictures.form):
+        norms = seen.capture.output.float().norm(dim=-1)
+        if norms.shape[1] != due:
+            raise ModelError(
+                f"the tower has {norms.shape[1]} tokens, where its grids name {due}", "the adapter's grids do not fit"
+            )
+        tokens = torch.tensor(grids[0].tokens, device=norms.device)
+        given = given_to_patches(seen.attention.weights, grids[0])
+        looks.append((seen.capture.layer, _floats(given), _floats(norms.index_select(1, tokens))))
     return looks
 
 

@@ -51,7 +51,7 @@ class RunInfo(_Record):
 
     format: Literal[1] = 1
     kind: str
-    headprune: str
+    versions: dict[str, str]
     model: ModelRecord
     data: str
     seed: int

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import numpy as np
 
 from headprune.errors import UsageError
 from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import GradientScorer, LogitScorer, Scorer
+from headprune.patch.fit import versions
 from headprune.patch.patch import Array, Patch, PatchInfo
 from headprune.runs.store import RunStore
 from headprune.scoring.coefficients import patch_from
@@ -23,8 +23,6 @@ from headprune.scoring.statistics import Floats, limits
 from headprune.scoring.work import Work
 from headprune.towers.adapter import Adapter
 from headprune.types import Dataset, Schedule
-
-_RECORDED = ("headprune", "torch", "transformers", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def _result(dataset: Dataset, drawn: Drawn, settings: ScoreSettings, per_sample:
         dataset=dataset.ref,
         sample_ids=tuple(sample.id for sample in drawn.samples),
         seed=settings.seed,
-        versions={name: version(name) for name in _RECORDED},
+        versions=versions(),
     )
     return ScoreResult(
         patch=patch_from(per_sample, settings.layers, info),

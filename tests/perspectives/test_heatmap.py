@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from headprune import Grid, LoadRequest, ModelError, applied, load_model, open_dataset, sliced
-from headprune.perspectives import heatmap
+from headprune.perspectives import passes
 from headprune.perspectives.heatmap import _Look, _numbers, given_to_patches, where_layers_look
 from headprune.towers.batches import Batch
 from tests.support.samples import dataset
@@ -69,7 +69,7 @@ def eager_maps(folder: str, pixels: torch.Tensor, tower: str) -> list[np.ndarray
 def test_maps_are_those_of_eager_attention(tiny, tiny_folder, pictures, batch, monkeypatch):
     if batch.pictures == 1:
         # No room for two layers at once.
-        monkeypatch.setattr(heatmap, "budget", lambda device: 1)
+        monkeypatch.setattr(passes, "budget", lambda device: 1)
     found = where_layers_look(tiny, dataset(pictures).samples, [2, 0], batch, k=0)
     weights = eager_maps(str(tiny_folder), tiny.prepare(pictures), tiny.layout.tower)
     assert found.reader == "cls" and found.layers == (2, 0)

@@ -69,7 +69,7 @@ class Runs:
             samples.append(SampleRecord(id=sample, captions=gold, picture=f"pictures/{number:04d}.jpg"))
         info = RunInfo(
             kind=kind,
-            headprune="0",
+            versions={"headprune": "0"},
             model=self.model,
             data=self.data,
             seed=0,

@@ -12,7 +12,7 @@ from headprune.perspectives.convergence import Converged, converged
 from headprune.recipes.schema import Recipe
 from headprune.scoring.importance import fit_to
 from headprune.towers.adapter import Adapter
-from headprune.types import Dataset
+from headprune.types import Dataset, Expense, expense_of_all
 
 
 class ConvergencePerspective(Perspective):
@@ -31,6 +31,11 @@ class ConvergencePerspective(Perspective):
         fit_to(self.scorer, scene.dataset)
         if self.convergence.scorer:
             fit_to(self.convergence.scorer, scene.dataset)
+
+    def expense(self, pictures: int, layers: int) -> Expense | None:
+        judge = self.convergence.scorer
+        agreement = judge.expense(pictures * layers, 1) if judge else None
+        return expense_of_all([super().expense(pictures, layers), agreement])
 
     def look(self, scene: Scene, progress: Progress) -> Converged:
         return converged(

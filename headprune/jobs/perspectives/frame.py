@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from headprune import __version__
 from headprune.errors import notice
 from headprune.evaluation.table1 import Change
 from headprune.files import refuse_unless_free, writing_folder
@@ -17,7 +16,7 @@ from headprune.jobs.apply import choose_change
 from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, labelled, load_for, request_of
 from headprune.patch.apply import applied
 from headprune.patch.file import load_patch
-from headprune.patch.fit import check_fit, model_record
+from headprune.patch.fit import check_fit, model_record, versions
 from headprune.patch.patch import Patch
 from headprune.patch.prune import head_list, silent
 from headprune.perspectives.run import PatchRecord, Run, RunInfo, SampleRecord, save_run
@@ -125,8 +124,7 @@ def plan(kind: type[Perspective], recipe: Recipe, sides: int) -> Plan:
     dataset = dataset_for(recipe)
     if recipe.samples > len(dataset):
         draw(dataset, recipe.samples, recipe.seed)
-    geometry = outline_model(recipe.model, request_of(recipe)).geometry
-    layers = parse_layers(recipe.layers, geometry.live, geometry.dead)
+    layers = _layers(recipe)
     return Plan(recipe.samples, len(dataset), layers, perspective.expense(sides * recipe.samples, len(layers)))
 
 
@@ -153,9 +151,8 @@ def perform(
     patch = load_patch(patch_path) if patch_path else None
     change = choose_change(patch, recipe.apply.scale, recipe.apply.prune) if patch else None
     dataset = dataset_for(recipe)
-    # Cheap refusals first: a large model takes minutes to load.
-    geometry = outline_model(recipe.model, request_of(recipe)).geometry
-    parse_layers(recipe.layers, geometry.live, geometry.dead)
+    # A cheap refusal first: a large model takes minutes to load.
+    _layers(recipe)
     drawn = draw(dataset, recipe.samples, recipe.seed)
     announce_left_out(drawn.left_out)
     progress("loading")
@@ -167,15 +164,15 @@ def perform(
     begun = time.perf_counter()
     before, after = _both(perspective, scene, change, progress)
     seconds = time.perf_counter() - begun
+    progress("drawing")
     with writing_folder(out) as part:
-        shown = _keep_pictures(drawn.samples, part / "pictures")
         info = RunInfo(
             kind=kind.kind,
-            headprune=__version__,
+            versions=versions(),
             model=model_record(adapter),
             data=dataset.ref,
             seed=recipe.seed,
-            samples=shown,
+            samples=_keep_pictures(drawn.samples, part / "pictures"),
             left_out=len(drawn.left_out),
             layers=scene.layers,
             scorer=perspective.scorer_name,
@@ -186,7 +183,6 @@ def perform(
         run = Run(part, info, before, after)
         save_run(run)
         (part / "recipe.toml").write_text(dumps(recipe), encoding="utf-8")
-        progress("drawing")
         save_figures(run, part)
     return replace(run, folder=out), perspective
 
@@ -209,6 +205,12 @@ def look(
     perspective, scene = kind(recipe), _scene(recipe, adapter, dataset, drawn)
     perspective.meet(scene)
     return perspective.look(scene, progress)
+
+
+def _layers(recipe: Recipe) -> tuple[int, ...]:
+    """The layers that the recipe names, by its model's outline: no weights are loaded."""
+    geometry = outline_model(recipe.model, request_of(recipe)).geometry
+    return parse_layers(recipe.layers, geometry.live, geometry.dead)
 
 
 def _scene(recipe: Recipe, adapter: Adapter, dataset: Dataset, drawn: Drawn) -> Scene:

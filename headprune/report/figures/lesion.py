@@ -24,7 +24,9 @@ def draw(run: Run) -> Figures:
     for axes, one, title in zip(panels, found, ("the model as it is", "with the patch"), strict=False):
         _panel(axes, one, run)
         axes.set_title(f"{title}: {len(one.samples)} pictures, bands of 95 %")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * len(found), frameon=False)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * len(found), frameon=False
+    )
     yield "lesion", figure
 
 

@@ -66,7 +66,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "generation": _plain(info.generation),
         "patch": f"scale {info.patch.scale}, prune {info.patch.prune or 'none'}" if info.patch else None,
         "patch (sha256), PATCH in the command": info.patch.digest if info.patch else None,
-        "headprune": info.headprune,
+        "versions": _versions(info.versions),
         "seconds": f"{info.seconds:.1f}",
     }
 
@@ -89,8 +89,12 @@ def _of_score(scored: Scored) -> dict[str, Any]:
         "temperature": f"{info.temperature:g}",
         "generation": _plain(info.generation),
         "patch (sha256)": scored.patch.digest(),
-        "versions": ", ".join(f"{name} {version}" for name, version in info.versions.items()),
+        "versions": _versions(info.versions),
     }
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _plain(settings: dict[str, Any]) -> str:

@@ -56,6 +56,24 @@ def test_an_evaluation_is_not_paid_unasked_either(place, asking, backend):
     assert "--yes" in said and "up to 600 calls" in said and not backend.requests
 
 
+def test_a_second_scorer_is_not_paid_unasked_either(place, asking, backend):
+    second = [str(word).replace("--scorer", "--convergence-scorer", 1) for word in asking[:2]]
+    options = [str(word).replace("--scorer-option", "--convergence-option") for word in asking[2:]]
+    said = place.refuses(2, "convergence", "demo", "--data", "demo", "--samples", 3, *second, *options, "--out", "run")
+    assert f"up to {3 * 8} calls" in said and not backend.requests
+    both = place.refuses(
+        2, "convergence", "demo", "--data", "demo", "--samples", 3, *asking, *second, *options, "--out", "run"
+    )
+    assert f"up to {2 * 3 * 8} calls" in both and not backend.requests
+
+
+def test_a_search_for_what_to_prune_is_not_paid_unasked_either(place, asking, backend):
+    place.document(*SCORE, "--samples", 40, "--scorer", "exact", "--out", "run")
+    words = ("apply", "demo", "run/patch.safetensors", "--prune", "auto", *asking, "--out", "pruned")
+    said = place.refuses(2, *words)
+    assert "--yes" in said and "calls of gpt-4o" in said and not backend.requests
+
+
 def test_a_judged_run_is_kept_and_paid_once(place, asking, backend):
     document = place.document(*RATE, *asking, "--yes", "--out", "one")
     assert len(backend.requests) == 2
