@@ -25,15 +25,19 @@ demo: $(VENV)/.installed
 	$(BIN)/headprune score demo --data demo --samples 100 --edit ablate --out $(RUN)/score
 	$(BIN)/headprune apply demo $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --out $(RUN)/pruned
 	$(BIN)/headprune evaluate demo --data demo --patch $(RUN)/score/patch.safetensors --scale none --prune fraction=0.25 --convergence
-	$(BIN)/headprune layers --recipe recipes/demo-figure1.toml --out $(RUN)/layers --quiet
-	$(BIN)/headprune heatmap --recipe recipes/demo-figure1.toml --out $(RUN)/heatmap --quiet
-	$(BIN)/headprune lesion --recipe recipes/demo-figure2.toml --out $(RUN)/lesion --quiet
-	$(BIN)/headprune convergence --recipe recipes/demo-figure3.toml --out $(RUN)/convergence --quiet
-	$(BIN)/headprune concreteness --recipe recipes/demo-figure5.toml --out $(RUN)/concreteness --quiet
-	$(BIN)/headprune heads --recipe recipes/demo-figure6.toml --out $(RUN)/heads --quiet
-	$(BIN)/headprune dataflow --recipe recipes/demo-figure3.toml --out $(RUN)/dataflow --quiet
-	$(BIN)/headprune report $(RUN)/score $(RUN)/layers $(RUN)/heatmap $(RUN)/lesion $(RUN)/convergence \
-		$(RUN)/concreteness $(RUN)/heads $(RUN)/dataflow --out $(RUN)/report.html
+	$(MAKE) --no-print-directory --jobs=2 $(LOOKS)
+	$(BIN)/headprune report $(RUN)/score $(LOOKS) --out $(RUN)/report.html
+
+# What the demo's report shows beside its score run, each by the recipe of its figure.
+LOOKS := $(addprefix $(RUN)/,layers heatmap lesion convergence concreteness heads dataflow)
+$(RUN)/layers $(RUN)/heatmap: FIGURE := 1
+$(RUN)/lesion: FIGURE := 2
+$(RUN)/convergence $(RUN)/dataflow: FIGURE := 3
+$(RUN)/concreteness: FIGURE := 5
+$(RUN)/heads: FIGURE := 6
+
+$(LOOKS):
+	$(BIN)/headprune $(@F) --recipe recipes/demo-figure$(FIGURE).toml --out $@ --quiet >/dev/null
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests

@@ -45,6 +45,7 @@ EditOption = Annotated[
 DatasetOption = Annotated[
     list[str] | None, typer.Option("--dataset-option", help="key=value for the dataset's reader.", show_default=False)
 ]
+Samples = Annotated[int | None, typer.Option("--samples", help="How many pictures. (default: 100)", show_default=False)]
 Seed = Annotated[
     int | None, typer.Option("--seed", help="Draws samples and bootstraps intervals. (default: 0)", show_default=False)
 ]

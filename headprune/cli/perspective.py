@@ -31,9 +31,7 @@ def _shared(
         typer.Option("--out", help="The run folder: result.json, figures, recipe.toml.", show_default=False),
     ] = None,
     data: o.Data = None,
-    samples: Annotated[
-        int | None, typer.Option("--samples", help="How many pictures. (default: 100)", show_default=False)
-    ] = None,
+    samples: o.Samples = None,
     seed: o.Seed = None,
     layers: Annotated[
         str | None, typer.Option("--layers", help="0-based: all, last:4, 24-28, or 3,7.", show_default=False)

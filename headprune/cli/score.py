@@ -24,9 +24,7 @@ def score(
         typer.Option("--out", help="The run folder: patch.safetensors, run.sqlite, recipe.toml.", show_default=False),
     ] = None,
     data: o.Data = None,
-    samples: Annotated[
-        int | None, typer.Option("--samples", help="How many pictures. (default: 100)", show_default=False)
-    ] = None,
+    samples: o.Samples = None,
     seed: o.Seed = None,
     layers: Annotated[
         str | None,
