@@ -21,6 +21,7 @@ _NEXT_STEP = {
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
     errno.EROFS: _DENIED,
+    errno.ENOTDIR: "a part of that path is a file: choose another place",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 

@@ -74,9 +74,12 @@ def _table(found: Converged, run: Run, title: str) -> RenderableType:
         for layer, one, count in zip(found.layers, found.curve, converged, strict=True)
     ]
     columns = ("layer", f"{run.info.scorer} [95 %]", "pictures that converge here")
-    low, high = found.plateau_limits
+    stands = "none, the last score is 0"
+    if found.plateau_limits:
+        low, high = found.plateau_limits
+        stands = f"layer {found.plateau} [{low:g}, {high:g}]"
     return Group(
         table(f"what layers say of {len(found.captions)} pictures{title}", columns, rows),
-        Text(f"plateau, within {100 * found.tol:g} % of the last score: layer {found.plateau} [{low:g}, {high:g}]"),
+        Text(f"plateau, within {100 * found.tol:g} % of the last score: {stands}"),
         Text(f"convergence layer: {interval(found.convergence_layer, '.2f')}, mean over pictures"),
     )

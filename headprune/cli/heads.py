@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from headprune.cli import options as o
 from headprune.cli.heatmap import Outliers
-from headprune.cli.output import table
+from headprune.cli.output import NOTHING, table
 from headprune.cli.perspective import Asked, perspective, sides
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def heads(asked: Asked, edit: o.Edit = None, edit_option: o.EditOption = None, o
 def _table(found: Heads, run: Run, title: str) -> RenderableType:
     rows = []
     for place, layer in enumerate(found.layers):
-        rows.append((str(layer), "all", found.unchanged[0][place]))
-        rows += [(str(layer), str(head), said) for head, said in enumerate(found.captions[0][place])]
+        rows.append((str(layer), "all", found.unchanged[0][place] or NOTHING))
+        rows += [(str(layer), str(head), said or NOTHING) for head, said in enumerate(found.captions[0][place])]
     first = run.info.samples[0].id
     return table(f"what heads say of {first}, edit {found.edit}{title}", ("layer", "head", "caption"), rows, left=3)

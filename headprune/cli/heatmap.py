@@ -33,6 +33,9 @@ def heatmap(asked: Asked, outliers: Outliers = None) -> None:
 
 
 def _table(found: Heatmap, title: str) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
     counts = [sum(one.layer == layer for maps in found.pictures for one in maps.outliers) for layer in found.layers]
     rows = [
         (str(layer), _limits(share), _limits(change), _mean(l1), _mean(cosine), str(count))
@@ -48,7 +51,9 @@ def _table(found: Heatmap, title: str) -> RenderableType:
     ]
     reader = "CLS gives" if found.reader == "cls" else "patches give"
     whole = f"A[l]: attention that {reader} patches, {len(found.pictures)} pictures{title}"
-    return table(whole, ("layer", "A[l] [95 %]", "dA[l] [95 %]", "L1", "cosine", "outliers"), rows)
+    legend = "A[l] and dA[l] count all patches; L1 and cosine compare maps without the outliers of either layer"
+    made = table(whole, ("layer", "A[l] [95 %]", "dA[l] [95 %]", "L1", "cosine", "outliers"), rows)
+    return Group(made, Text(legend, style="dim")) if sum(counts) else made
 
 
 def _limits(mean: Interval | None) -> str:

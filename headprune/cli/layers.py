@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headprune.cli import options as o
-from headprune.cli.output import interval, table
+from headprune.cli.output import NOTHING, interval, table
 from headprune.cli.perspective import Asked, perspective, sides
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ def layers(asked: Asked, scorer: o.Scorer = None, scorer_option: o.ScorerOption 
 
 def _table(found: Layers, run: Run, title: str) -> RenderableType:
     rows = [
-        (str(layer), interval(found.change[column], ".3f"), found.captions[0][column])
+        (str(layer), interval(found.change[column], ".3f"), found.captions[0][column] or NOTHING)
         for column, layer in enumerate(found.layers)
     ]
     first = run.info.samples[0].id
     columns = ("layer", f"dS, {run.info.scorer} [95 %]", f"what it says of {first}")
-    return table(f"what layers say of {len(found.captions)} pictures{title}", columns, rows, left=3)
+    sense = "gained over the one before" if found.gained else "against the one before's"
+    what = f"what layers say of {len(found.captions)} pictures{title}; dS: caption {sense}"
+    return table(what, columns, rows, left=3)

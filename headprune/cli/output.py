@@ -90,7 +90,10 @@ def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
             output.error(error.message, error.hint)
             _end(error, error.exit_code, debug)
         except KeyboardInterrupt as error:
-            output.error("interrupted", "give the same command again; headprune score goes on where it stopped")
+            output.error(
+                "interrupted",
+                "give the same command again: headprune score goes on where it stopped, others begin anew",
+            )
             _end(error, ExitCode.INTERRUPTED, debug)
         except typer.Exit:
             raise
@@ -154,6 +157,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], lef
         made.add_row(*map(shown, row))
     # The title is a line of its own: a table's would be folded to its width.
     return Group(Text(title, style="bold"), made) if title else made
+
+
+NOTHING = "(says nothing)"
+"""In the place of an empty caption."""
 
 
 def interval(values: Interval, form: str) -> str:

@@ -109,6 +109,8 @@ class Asked:
             resolved = resolve(given["recipe"], {**self.overrides(), **own()})
             for message in resolved.notes:
                 output.note(message)
+            if given["patch"] is None and (given["scale"] or given["prune"]):
+                raise UsageError("--scale and --prune say how a patch is applied, and there is none", "--patch PATCH")
             if given["out"] is None and not dry_run:
                 raise UsageError(f"{kind} needs a run folder", "--out RUN")
             from headprune.jobs.perspectives.frame import expense_of, perform, plan, settled

@@ -64,6 +64,8 @@ def perform_report(
         raise UsageError(f"{twice} is named twice", "name each run once")
     if form != "html":
         refuse_unless_free(out)
+    elif out.is_file() and not _is_page(out):
+        raise UsageError(f"{out} is there, and is no report", "choose another --out, or remove it yourself")
     if prune:
         PruneRule.parse(prune)
     progress("reading")
@@ -145,6 +147,12 @@ def _scored(folder: Path, path: Path, prune: str | None) -> Scored:
     for rule in scored.rules():
         scored.pruned(rule)
     return scored
+
+
+def _is_page(file: Path) -> bool:
+    """Whether a file is a page of ours, which may be made anew."""
+    with file.open("rb") as opened:
+        return b'name="generator" content="headprune' in opened.read(4096)
 
 
 def _resolved(folders: Sequence[Path]) -> set[Path]:

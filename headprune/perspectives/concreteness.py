@@ -26,6 +26,7 @@ class Concreteness:
         samples: ids of the n pictures.
         layers: the rated ones, 0-based.
         captions: D(Z[l]), [n][layers].
+        references: [n], what a scorer that compares captions was given to compare with: what the whole model says.
         criteria: what was rated; of a scorer that gives a caption one number, that scorer alone.
         ratings: [n, layers, criteria], 1 to 5; of such a scorer its numbers, higher is better.
         scores: the mean of the criteria, [n, layers].
@@ -36,6 +37,7 @@ class Concreteness:
     samples: tuple[str, ...]
     layers: tuple[int, ...]
     captions: tuple[tuple[str, ...], ...]
+    references: tuple[str, ...]
     criteria: tuple[str, ...]
     ratings: Floats
     scores: Floats
@@ -52,6 +54,7 @@ def how_concrete(
     batch: Batch,
     seed: int = 0,
     progress: Callable[[str], None] = lambda stage: None,
+    references: Sequence[str] | None = None,
 ) -> Concreteness:
     """Rate what the model would say after each of `layers`.
 
@@ -61,6 +64,7 @@ def how_concrete(
             last layer. One that needs gold captions has been fitted.
         seed: of the bootstrap.
         progress: called with the stage.
+        references: [n], of another model: then its words are what captions are compared with.
 
     Raises:
         PluginError: the scorer returned ratings of another shape, or ones that are not from 1 to 5.
@@ -72,7 +76,7 @@ def how_concrete(
     said = [
         dict(zip(spoken, row, strict=True)) for row in captions_by_layer(adapter, samples, spoken, generation, batch)
     ]
-    references = [row[last] for row in said]
+    references = tuple(references or (row[last] for row in said))
     captions = tuple(tuple(row[layer] for layer in layers) for row in said)
     progress(f"ratings by {type(scorer).__name__}, {len(samples)} samples")
     if isinstance(scorer, LayerRater):
@@ -85,7 +89,8 @@ def how_concrete(
     else:
         criteria = (type(scorer).__name__,)
         ratings = _scored_alone(scorer, samples, layers, captions, references)
-    return _summed_up(tuple(sample.id for sample in samples), tuple(layers), captions, criteria, ratings, seed)
+    ids = tuple(sample.id for sample in samples)
+    return _summed_up(ids, tuple(layers), captions, references, criteria, ratings, seed)
 
 
 def rated(rater: LayerRater, items: Sequence[RateItem]) -> Floats:
@@ -135,6 +140,7 @@ def _summed_up(
     samples: tuple[str, ...],
     layers: tuple[int, ...],
     captions: tuple[tuple[str, ...], ...],
+    references: tuple[str, ...],
     criteria: tuple[str, ...],
     ratings: Floats,
     seed: int,
@@ -144,6 +150,7 @@ def _summed_up(
         samples,
         layers,
         captions,
+        references,
         criteria,
         ratings,
         scores,

@@ -37,6 +37,7 @@ class Converged:
         curve: [layers], mean of the scores over pictures.
         tol: how near the last layer's mean score counts as there, as a share of it.
         plateau: the first layer from which on every layer's mean score is within `tol` of the last one's.
+            None where that is 0, of which there is no share.
         plateau_limits: its 95 % bootstrap limits.
         tau: the least score against the last caption that counts as saying the same; None where captions had to be
             equal.
@@ -49,8 +50,8 @@ class Converged:
     scores: Floats
     curve: tuple[Interval, ...]
     tol: float
-    plateau: int
-    plateau_limits: tuple[float, float]
+    plateau: int | None
+    plateau_limits: tuple[float, float] | None
     tau: float | None
     convergence_layers: Floats
     convergence_layer: Interval
@@ -95,6 +96,7 @@ def converged(
     ]
     scores: Floats = scored(scorer, items).reshape(len(samples), len(layers))
     numbers = np.asarray(layers)
+    stands = scores[:, -1].mean() != 0
     low, high = limits(scores, seed, lambda means: numbers[plateau(means, tol)])
     found: Floats = numbers[convergence_layers(said, convergence.scorer, convergence.tau).astype(int)].astype(float)
     return Converged(
@@ -103,8 +105,8 @@ def converged(
         scores=scores,
         curve=mean_intervals(scores, seed),
         tol=tol,
-        plateau=int(numbers[plateau(scores.mean(axis=0), tol)]),
-        plateau_limits=(float(low), float(high)),
+        plateau=int(numbers[plateau(scores.mean(axis=0), tol)]) if stands else None,
+        plateau_limits=(float(low), float(high)) if stands else None,
         tau=convergence.tau if convergence.scorer else None,
         convergence_layers=found,
         convergence_layer=mean_interval(found, seed),

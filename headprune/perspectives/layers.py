@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headprune.hooks.kinds import Scorer
+from headprune.hooks.kinds import LayerRater, Scorer
 from headprune.perspectives.linguistic import captions_by_layer
 from headprune.scoring.importance import scored
 from headprune.scoring.statistics import Floats, mean_intervals
@@ -22,14 +22,17 @@ class Layers:
         layers: 0-based; layer l speaks from its output Z[l+1].
         captions: [n][layers].
         before: [n][layers], what is said of each layer's input Z[l]: the layer before it, or the embeddings.
-        scores: [n, layers], dS: how a layer's caption scores against the one before it (1 and the like: it changed
-            nothing); with a scorer that needs gold captions, by how much it scores more than the one before.
+        gained: what dS is. False: how a layer's caption scores against the one before it, high where it changed
+            little. True, with a scorer that looks at gold captions, at the picture or at a caption by itself: by how
+            much it scores more than the one before it, 0 where it changed nothing.
+        scores: [n, layers], dS.
         change: dS of each layer, mean over pictures.
     """
 
     layers: tuple[int, ...]
     captions: tuple[tuple[str, ...], ...]
     before: tuple[tuple[str, ...], ...]
+    gained: bool
     scores: Floats
     change: tuple[Interval, ...]
 
@@ -43,7 +46,7 @@ def what_layers_say(
     batch: Batch,
     seed: int = 0,
 ) -> Layers:
-    """D(Z[l+1]) of each layer, and dS[l] = scorer(D(Z[l+1]), D(Z[l])) (Eq. 9; 0-based).
+    """D(Z[l+1]) of each layer, and dS[l] = scorer(D(Z[l+1]), D(Z[l])) (Eq. 9; 0-based); see `Layers.gained`.
 
     One tower pass a picture; the words of many layers and pictures are generated together.
 
@@ -52,34 +55,36 @@ def what_layers_say(
         scorer: fitted, where it needs gold captions.
         seed: of the bootstrap over pictures.
     """
+    last = adapter.geometry.live - 1
     # D(Z[l]) is what the layer before says; -1 stands for the embeddings.
-    spoken = sorted({*layers, *(layer - 1 for layer in layers)})
+    spoken = sorted({*layers, *(layer - 1 for layer in layers), last})
     said = captions_by_layer(adapter, samples, spoken, generation, batch)
     at = {layer: column for column, layer in enumerate(spoken)}
     captions = tuple(tuple(row[at[layer]] for layer in layers) for row in said)
     before = tuple(tuple(row[at[layer - 1]] for layer in layers) for row in said)
-    scores = _changes(scorer, samples, layers, captions, before)
-    return Layers(tuple(layers), captions, before, scores, mean_intervals(scores, seed))
+    gained = isinstance(scorer, LayerRater) or bool(scorer.needs & {"gold", "picture"})
+    if gained:
+        # One reference for both, the whole model's words.
+        references = [[row[at[last]]] * len(layers) for row in said]
+        values = _scores(scorer, samples, layers, captions, references)
+        scores: Floats = values - _scores(scorer, samples, layers, before, references)
+    else:
+        scores = _scores(scorer, samples, layers, captions, before)
+    return Layers(tuple(layers), captions, before, gained, scores, mean_intervals(scores, seed))
 
 
-def _changes(
+def _scores(
     scorer: Scorer,
     samples: Sequence[Sample],
     layers: Sequence[int],
     captions: Sequence[Sequence[str]],
-    before: Sequence[Sequence[str]],
+    references: Sequence[Sequence[str]],
 ) -> Floats:
-    """dS, [n, layers]."""
-
-    def items(said: Sequence[Sequence[str]]) -> list[ScoreItem]:
-        return [
-            ScoreItem(caption, reference, sample.captions, sample.load, sample.id, layer)
-            for sample, row, references in zip(samples, said, before, strict=True)
-            for layer, caption, reference in zip(layers, row, references, strict=True)
-        ]
-
-    values = scored(scorer, items(captions))
-    if "gold" in scorer.needs:
-        values = values - scored(scorer, items(before))
-    changes: Floats = values.reshape(len(samples), len(layers))
-    return changes
+    """Scores of captions against references, [n, layers]."""
+    items = [
+        ScoreItem(caption, reference, sample.captions, sample.load, sample.id, layer)
+        for sample, row, others in zip(samples, captions, references, strict=True)
+        for layer, caption, reference in zip(layers, row, others, strict=True)
+    ]
+    values: Floats = scored(scorer, items).reshape(len(samples), len(layers))
+    return values

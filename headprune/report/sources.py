@@ -51,7 +51,8 @@ def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
         drawn = _lay_over(axes, grey, grid, values, float(shares.min()), float(shares.max()))
         axes.set_title(f"layer {layer}: {values.sum():.0f} %", fontsize=9)
     name = plain(found.samples[number])
-    title = f"{name}: where heads bring each layer's update from ({found.reading(run.info.model.cls)})"
+    reading = found.reading(run.info.model.cls)
+    title = f"{name}: where heads bring each layer's update from, and how much from patches ({reading})"
     figure.suptitle(title, fontsize=10, parse_math=False)
     label = "share of the layer's update, % a patch"
     figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.6, aspect=45, label=label)

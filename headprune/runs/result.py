@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from headprune.errors import HeadpruneError
 from headprune.files import writing
@@ -27,7 +27,8 @@ def save_result(folder: Path, value: Any) -> None:
     """
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     plain = _packed(value, "", tensors)
-    save_file(tensors, folder / TENSORS)
+    # Not by safetensors itself, whose files nobody else may read.
+    (folder / TENSORS).write_bytes(save(tensors))
     with writing(folder / RESULT) as part:
         part.write_text(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 

@@ -40,6 +40,7 @@ def test_before_and_after_a_patch(scored):
     assert result.exit_code == 0 and "before the patch" in result.stdout and "with the patch" in result.stdout
     run = load_run(scored / "seen")
     assert run.before.captions != run.after.captions
+    assert run.before.references == run.after.references, "both sides are compared with the unchanged model's words"
 
 
 def test_its_recipe_repeats_it(place):

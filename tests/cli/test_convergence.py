@@ -72,10 +72,13 @@ def test_a_table_for_people(place):
     result = place.run(*CONVERGENCE, "--samples", 4, "--out", "seen")
     assert result.exit_code == 0, result.stderr
     found = load_run(place / "seen").before
-    assert f"plateau, within 2 % of the last score: layer {found.plateau} [" in result.stdout
+    assert found.plateau is None and "last score: none, the last score is 0" in result.stdout
     assert f"convergence layer: {found.convergence_layer.mean:.2f} [" in result.stdout
     counts = [int(count) for count in re.findall(r"^\d +[\d.]+ \[[\d., ]+\] +(\d+)$", result.stdout, re.M)]
     assert len(counts) == 3 and sum(counts) == 4
+    result = place.run(*CONVERGENCE, "--samples", 4, "--scorer", "bleu", "--out", "other")
+    found = load_run(place / "other").before
+    assert f"plateau, within 2 % of the last score: layer {found.plateau} [" in result.stdout
 
 
 @pytest.mark.parametrize(

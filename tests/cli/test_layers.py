@@ -73,6 +73,17 @@ def test_a_patch_gives_before_and_after(scored):
     assert run.info.patch.digest == patch.digest() and len(run.info.patch.silent) == 6
 
 
+def test_one_picture_has_no_interval_and_that_is_said(place):
+    result = place.run(*LAYERS, "--samples", 1, "--out", "seen")
+    assert result.exit_code == 0 and "of one picture there are no intervals" in result.stderr
+
+
+def test_a_recipe_of_a_run_with_a_patch_says_that_it_needs_one(scored):
+    scored.document(*LAYERS, "--samples", 1, "--patch", "run/patch.safetensors", "--out", "seen")
+    first = (scored / "seen" / "recipe.toml").read_text().splitlines()[0]
+    assert "--patch PATCH" in first and headprune.load_patch("run/patch.safetensors").digest() in first
+
+
 def test_a_table_for_people(place):
     result = place.run(*LAYERS, "--samples", 2, "--layers", "1-2", "--out", "seen")
     assert result.exit_code == 0
@@ -86,6 +97,8 @@ def test_a_table_for_people(place):
         (2, ("--layers", "7", "--out", "seen"), "layers '7'"),
         (2, ("--samples", "99", "--out", "seen"), "99 samples"),
         (2, (), "layers needs a run folder"),
+        (2, ("--prune", "count=1", "--out", "seen"), "there is none"),
+        (1, ("--samples", 2, "--out", "overlap.py/seen"), "Not a directory"),
         (2, ("--out", "data"), "not empty"),
         (2, ("--scorer", "logit", "--out", "seen"), "needs logits"),
         (3, ("--scorer", "nosuch", "--out", "seen"), "nosuch"),

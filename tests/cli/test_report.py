@@ -71,7 +71,9 @@ def test_a_perspective_alone_is_a_page_and_tables(place, kind):
 
 
 def test_the_page_is_made_anew_and_said_on_stderr(looked):
-    (looked / "report.html").write_text("old")
+    looked.run("report", "layers", "--out", "report.html")
+    (looked / "other.html").write_text("<!doctype html><p>mine</p>")
+    assert "is no report" in looked.refuses(2, "report", "layers", "--out", "other.html")
     result = looked.run("report", "layers", "--out", "report.html")
     assert result.exit_code == 0, result.stderr
     assert "2 of 2" in result.stdout

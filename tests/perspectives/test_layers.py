@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import headprune
-from headprune import Generation, ScoreItem
+from headprune import Generation, LayerRater, ScoreItem
 from headprune.perspectives.layers import what_layers_say
 from headprune.towers.batches import Batch
 from tests.support import slow
@@ -31,6 +31,7 @@ def test_each_layer_is_compared_with_the_one_before_it(tiny, pictures, layers):
         pairs = [ScoreItem(*pair) for pair in zip(said, before, strict=True)]
         assert found.scores[:, column].tolist() == Overlap().score(pairs)
         assert found.change[column].mean == pytest.approx(found.scores[:, column].mean())
+    assert not found.gained
     assert (found.scores < 1).any(), "layers change too little for this to show anything"
 
 
@@ -43,6 +44,27 @@ def test_a_scorer_of_gold_captions_says_by_how_much_a_layer_is_better(tiny, pict
             for at in (layer, layer - 1)
         )
         np.testing.assert_allclose(found.scores[:, column], np.subtract(after, before))
+    assert found.gained
+
+
+class Longer(LayerRater):
+    """Rates a caption by itself: its length."""
+
+    criteria = ("length",)
+
+    def rate(self, batch):
+        return [[[1 + 4 * min(len(caption), 40) / 40] for caption in item.captions] for item in batch]
+
+
+def test_a_rater_of_captions_says_by_how_much_a_layer_is_better(tiny, pictures):
+    samples = dataset(pictures).samples
+    found = what_layers_say(tiny, samples, (1, 2), Longer(), GENERATION, Batch(7, 2))
+    assert found.gained
+    for column, layer in enumerate((1, 2)):
+        after, before = (said_at(tiny, pictures, at) for at in (layer, layer - 1))
+        expected = [(min(len(a), 40) - min(len(b), 40)) / 40 for a, b in zip(after, before, strict=True)]
+        np.testing.assert_allclose(found.scores[:, column], expected, atol=1e-12)
+    assert (found.scores[np.equal(found.captions, found.before)] == 0).all()
 
 
 def test_the_library_call_draws_and_fits(tiny, pictures):

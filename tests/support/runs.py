@@ -90,7 +90,7 @@ class Runs:
         captions = tuple(tuple(row) for row in rows)
         scores = self.rng.uniform(0, 1, (self.n, self.layers))
         change = tuple(Interval(float(mean), float(mean) - 0.1, float(mean) + 0.1) for mean in scores.mean(axis=0))
-        return Layers(tuple(range(self.layers)), captions, captions, scores, change)
+        return Layers(tuple(range(self.layers)), captions, captions, False, scores, change)
 
     def heatmap_found(self, layers: tuple[int, ...] | None = None) -> Heatmap:
         layers = tuple(range(self.layers)) if layers is None else layers

@@ -25,6 +25,7 @@ class ConcretenessPerspective(Perspective):
         super().__init__(recipe)
         self.scorer = make_scorer(recipe.scorer, dict(recipe.scorer_options))
         self.scorer_name = recipe.scorer
+        self._references: tuple[str, ...] | None = None
 
     def meet(self, scene: Scene) -> None:
         fit_to(self.scorer, scene.dataset)
@@ -35,9 +36,20 @@ class ConcretenessPerspective(Perspective):
         return super().expense(pictures, layers)
 
     def look(self, scene: Scene, progress: Progress) -> Concreteness:
-        return how_concrete(
-            scene.adapter, scene.samples, scene.layers, self.scorer, scene.generation, scene.batch, scene.seed, progress
+        # With a patch, too, captions are compared with what the unchanged model says.
+        found = how_concrete(
+            scene.adapter,
+            scene.samples,
+            scene.layers,
+            self.scorer,
+            scene.generation,
+            scene.batch,
+            scene.seed,
+            progress,
+            self._references,
         )
+        self._references = found.references
+        return found
 
     def document(self, found: Concreteness) -> dict[str, Any]:
         return {

@@ -57,7 +57,9 @@ class ConvergencePerspective(Perspective):
             "scores": found.scores.tolist(),
             "curve": [asdict(interval) for interval in found.curve],
             "tol": found.tol,
-            "plateau": {"layer": found.plateau, "low": found.plateau_limits[0], "high": found.plateau_limits[1]},
+            "plateau": dict(zip(("layer", "low", "high"), (found.plateau, *found.plateau_limits), strict=True))
+            if found.plateau_limits
+            else None,
             "tau": found.tau,
             "convergence_layers": found.convergence_layers.tolist(),
             "convergence_layer": asdict(found.convergence_layer),

@@ -161,11 +161,12 @@ def perform(
         check_fit(patch, adapter, allow_other_weights)
     scene = _scene(recipe, adapter, dataset, drawn)
     perspective.meet(scene)
-    begun = time.perf_counter()
-    before, after = _both(perspective, scene, change, progress)
-    seconds = time.perf_counter() - begun
-    progress("drawing")
+    # Around the work as well: that a folder cannot be written is known before it.
     with writing_folder(out) as part:
+        begun = time.perf_counter()
+        before, after = _both(perspective, scene, change, progress)
+        seconds = time.perf_counter() - begun
+        progress("drawing")
         info = RunInfo(
             kind=kind.kind,
             versions=versions(),
@@ -182,7 +183,7 @@ def perform(
         )
         run = Run(part, info, before, after)
         save_run(run)
-        (part / "recipe.toml").write_text(dumps(recipe), encoding="utf-8")
+        (part / "recipe.toml").write_text(_how_again(kind, patch) + dumps(recipe), encoding="utf-8")
         save_figures(run, part)
     return replace(run, folder=out), perspective
 
@@ -215,6 +216,8 @@ def _layers(recipe: Recipe) -> tuple[int, ...]:
 
 def _scene(recipe: Recipe, adapter: Adapter, dataset: Dataset, drawn: Drawn) -> Scene:
     geometry = adapter.geometry
+    if len(drawn.samples) == 1:
+        notice("of one picture there are no intervals: their limits are the number itself")
     if geometry.dead:
         notice(f"nothing reads the tower from layer {geometry.live} on: it is not looked at")
     return Scene(
@@ -237,6 +240,12 @@ def _both(perspective: Perspective, scene: Scene, change: Change | None, progres
     progress(f"{len(scene.samples)} samples, with the patch")
     with applied(scene.adapter, change.coefficients):
         return before, perspective.look(scene, progress)
+
+
+def _how_again(kind: type[Perspective], patch: Patch | None) -> str:
+    """The head of a recipe file: the command that it is for."""
+    named = f" --patch PATCH, whose digest is {patch.digest()}" if patch else ""
+    return f"# headprune {kind.kind} --recipe recipe.toml --out RUN{named}\n\n"
 
 
 def _keep_pictures(samples: Sequence[Sample], folder: Path) -> tuple[SampleRecord, ...]:

@@ -36,6 +36,7 @@ class LayersPerspective(Perspective):
         return {
             "layers": list(found.layers),
             "captions": found.captions,
+            "gained": found.gained,
             "scores": found.scores.tolist(),
             "change": [asdict(interval) for interval in found.change],
         }

@@ -39,7 +39,8 @@ def _side(above: Axes, below: Axes, found: Converged, colour: str, style: str, n
     level = found.curve[-1].mean
     # Dashes of the one side stand in the other's gaps, should both have the same plateau.
     dashes = (2 if place > 0 else 0, (2, 2))
-    above.axvline(found.plateau, color=colour, linestyle=dashes, label=f"plateau: layer {found.plateau}")
+    if found.plateau is not None:
+        above.axvline(found.plateau, color=colour, linestyle=dashes, label=f"plateau: layer {found.plateau}")
     above.plot(
         [found.layers[-1]],
         [level],

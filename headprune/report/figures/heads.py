@@ -44,7 +44,8 @@ def _heads(run: Run, found: Heads, number: int, layer: int, suffix: str) -> Figu
     rows = max(1, math.ceil(len(said) / columns))
     height, width = grey.shape
     # Room for the map, for the head's name above it and the caption below.
-    figure = empty(max(5, 2.5 * columns), (2.5 * height / width + 0.35 + 0.16 * lines) * rows + 1.4)
+    wide = max(5, 2.5 * columns)
+    figure = empty(wide, (2.5 * height / width + 0.35 + 0.16 * lines) * rows + 1.4)
     panels: list[Axes] = [*figure.subplots(rows, columns, squeeze=False).flat]
     top = top_of([*maps.heads[place]])
     outliers = [one for one in maps.outliers if one.layer == layer]
@@ -61,5 +62,5 @@ def _heads(run: Run, found: Heads, number: int, layer: int, suffix: str) -> Figu
     patched = ", with the patch" if suffix else ""
     title = f"{maps.sample}, layer {layer}{patched}: {found.unchanged[number][place]}"
     heads = f"each head, edit {found.edit}" if said else "it has no heads"
-    figure.suptitle(f"{wrapped(title, max(64, 32 * columns))}\n{heads}", fontsize=10, parse_math=False)
+    figure.suptitle(f"{wrapped(title, int(11 * wide))}\n{heads}", fontsize=10, parse_math=False)
     return figure

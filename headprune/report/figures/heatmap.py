@@ -79,7 +79,7 @@ def _strip(run: Run, found: Heatmap, number: int, suffix: str) -> Figure:
     height, width = grey.shape
     # A colour bar and a title need some width, however few the layers.
     wide = max(5, 1.6 * columns)
-    figure = empty(wide, (wide / columns * height / width + 0.3) * rows + 1.2)
+    figure = empty(wide, (wide / columns * height / width + 0.3) * rows + 1.0)
     panels: list[Axes] = [*figure.subplots(rows, columns, squeeze=False).flat]
     top = top_of([*maps.maps])
     for place, axes in enumerate(panels):

@@ -17,6 +17,7 @@ def draw(run: Run) -> Figures:
     if run.after:
         curve(axes, run.after.layers, run.after.change, AFTER, "with the patch", "--")
         axes.legend(framealpha=0.85, edgecolor="none")
-    by_layer(axes, before.layers, f"dS: {run.info.scorer}, caption against the layer before's")
+    sense = "gained over the layer before" if before.gained else "caption against the layer before's"
+    by_layer(axes, before.layers, f"dS: {run.info.scorer}, {sense}")
     axes.set_title(f"what each layer changes: {len(run.info.samples)} pictures, bands of 95 %")
     yield "layers", figure

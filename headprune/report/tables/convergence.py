@@ -32,5 +32,5 @@ def _curve(found: Converged) -> Iterator[Row]:
 
 def _summed_up(found: Converged) -> Iterator[Row]:
     same = "equal captions" if found.tau is None else f"tau {found.tau:g}"
-    yield f"plateau layer of the data (tol {found.tol:g})", found.plateau, *found.plateau_limits
+    yield f"plateau layer of the data (tol {found.tol:g})", found.plateau, *(found.plateau_limits or (None, None))
     yield f"convergence layer, mean over pictures ({same})", *limits_of(found.convergence_layer)

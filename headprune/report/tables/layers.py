@@ -11,7 +11,9 @@ from headprune.report.tables import LIMITS, Row, Table, both_sides, limits_of
 
 def tables(run: Run) -> Iterator[Table]:
     """`change` by layer; `captions` by picture and layer."""
-    title = f"dS by layer ({run.info.scorer}), mean of {len(run.info.samples)} pictures with 95 % limits"
+    sense = "gained over" if run.before.gained else "against"
+    what = f"dS by layer ({run.info.scorer} {sense} the layer before)"
+    title = f"{what}, mean of {len(run.info.samples)} pictures with 95 % limits"
     yield both_sides(run, "change", title, ("layer", *LIMITS), _change)
 
     def said(found: Layers) -> Iterator[Row]:
