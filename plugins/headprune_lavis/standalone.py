@@ -119,7 +119,9 @@ def fill(model: Any, folder: str | Path) -> None:
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        raise ValueError(f"{folder} does not hold the weights of its model: {error}") from error
+        # torch names every weight that is missing: the first few will do.
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{folder} does not hold the weights of its model: {reason[:300]}") from error
     # One weight with several names is in the file under each of them.
     for first, *others in names.values():
         for other in others:

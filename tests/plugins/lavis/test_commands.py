@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from headprune import ModelError, load_model
+from headprune.perspectives.run import KINDS
 from tests.cli.conftest import Place
 from tests.plugins.lavis import slow
 from tests.support.tiny_lavis import MODELS
@@ -46,6 +47,20 @@ def test_score_apply_evaluate_and_caption(lavis_place: Place, model: str):
     layer = place.document("caption", model, "data/p0.png", "--layer", 0)
     head = place.document("caption", model, "data/p0.png", "--head", "0.1")
     assert layer["captions"] != said["captions"] and head["captions"]
+
+
+@BOTH
+def test_every_perspective_and_their_report(lavis_place: Place, model: str):
+    place = lavis_place
+    place.document("score", model, *SCORE, "--samples", 2, "--out", "run")
+    patched = ("--patch", "run/patch.safetensors", "--prune", "count=1")
+    exact = ("--scorer", "exact", "--scorer-option", "against=reference")
+    scorers = {"convergence": (*exact, "--convergence-scorer", "exact"), "layers": exact, "lesion": exact}
+    for kind in KINDS:
+        words = ("--data", "data", "--samples", 2, "--max-new-tokens", 6, *scorers.get(kind, ()), *patched)
+        found = place.document(kind, model, *words, "--out", kind)
+        assert found["before"] and found["after"]
+    assert place.document("report", "run", *KINDS, "--out", "report.html")["pictures"] == 2
 
 
 def test_truncated_pictures_are_refused_beside_lavis(lavis_place: Place):
