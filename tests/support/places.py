@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -18,7 +19,8 @@ def check_grids(adapter: Adapter, size: tuple[int, int]) -> None:
 
     Patches are those of the first grid and of the last, but for those that the picture holds only a part of.
     """
-    picture = Image.effect_noise(size, 60).convert("RGB")
+    noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    picture = Image.fromarray(noise)
     grids, plain = adapter.grids(picture), embedded(adapter, picture)
     tokens = [token for grid in grids for token in grid.tokens]
     others = sorted({*range(len(plain))} - {*tokens})
@@ -47,8 +49,8 @@ def _check_place(grid: Grid, change: Tensor, box: tuple[float, ...]) -> None:
     mine = change[list(grid.tokens)]
     first, second = covered.topk(2).values
     if first < 1e-6:
-        # Next to it, resizing may have mixed something in.
-        assert mine.max() < 0.2 * change.max()
+        # Next to it, resizing may have mixed something in; a grid that is out of place has the largest change itself.
+        assert mine.max() < 0.5 * change.max()
     elif first > 1.5 * second:
         assert mine.argmax() == covered.argmax()
 
