@@ -48,7 +48,7 @@ def run_of(tmp_path: Path):
         (tmp_path / "pictures").mkdir()
         shown = []
         for number in range(pictures):
-            Image.effect_noise((60, 40), 50).convert("RGB").save(tmp_path / f"pictures/{number:04d}.jpg")
+            Image.linear_gradient("L").resize((60, 40)).convert("RGB").save(tmp_path / f"pictures/{number:04d}.jpg")
             shown.append(SampleRecord(id=f"$_{number}", captions=(), picture=f"pictures/{number:04d}.jpg"))
         info = RunInfo.model_construct(kind=kind, samples=tuple(shown), layers=found.layers)
         return Run(tmp_path, info, found)
