@@ -12,10 +12,11 @@ from torch import Tensor
 
 from headprune.errors import UsageError
 from headprune.hooks.kinds import AnyScorer, GradientScorer, LogitScorer
+from headprune.testing.contract import Contract
 from headprune.types import LogitRows
 
 
-class _Contract:
+class _Likelihoods(Contract):
     """What both kinds promise. `tolerance` is by how much two numbers that ought to be equal may differ."""
 
     tolerance: ClassVar[float] = 1e-5
@@ -33,7 +34,7 @@ class _Contract:
         torch.testing.assert_close(found, wanted, atol=self.tolerance, rtol=self.tolerance)
 
 
-class LogitScorerContract(_Contract):
+class LogitScorerContract(_Likelihoods):
     """Subclass it as `Test...` and override the fixture `scorer`."""
 
     @pytest.fixture
@@ -82,7 +83,7 @@ class LogitScorerContract(_Contract):
         assert bool((better >= worse - self.tolerance).all()), (better, worse)
 
 
-class GradientScorerContract(_Contract):
+class GradientScorerContract(_Likelihoods):
     """Subclass it as `Test...` and override the fixture `scorer`."""
 
     @pytest.fixture

@@ -12,6 +12,7 @@ from PIL import Image
 
 from headprune.errors import UsageError
 from headprune.hooks.kinds import Scorer
+from headprune.testing.contract import Contract
 from headprune.types import ScoreItem
 
 _GOLD: tuple[tuple[str, ...], ...] = (
@@ -31,7 +32,7 @@ def _short(caption: str) -> str:
     return caption[:20]
 
 
-class ScorerContract:
+class ScorerContract(Contract):
     """Subclass it as `Test...` and override the fixture `scorer`.
 
     Attributes:
