@@ -115,30 +115,23 @@ class Asked:
                 raise UsageError(f"{kind} needs a run folder", "--out RUN")
             from headprune.jobs.perspectives.frame import expense_of, perform, plan, settled
 
-            perspective = _perspective(kind)
-            recipe = settled(perspective, resolved)
+            made = _perspective(kind)
+            perspective = made(settled(made, resolved))
             both = 2 if given["patch"] else 1
             if dry_run:
-                _say_what_would_be_done(output, plan(perspective, recipe, both))
+                _say_what_would_be_done(output, plan(perspective, both))
                 return
-            agree(output, expense_of(perspective, recipe, both), given["yes"])
+            agree(output, expense_of(perspective, both), given["yes"])
             with stage_progress(output) as progress:
-                run, looked = perform(
-                    perspective,
-                    recipe,
-                    given["out"],
-                    given["patch"],
-                    given["allow_other_weights"],
-                    progress,
-                )
+                run = perform(perspective, given["out"], given["patch"], given["allow_other_weights"], progress)
             document = {
                 "kind": kind,
                 "run": str(run.folder),
                 "samples": [sample.id for sample in run.info.samples],
                 "scorer": run.info.scorer,
                 "seconds": run.info.seconds,
-                "before": looked.document(run.before),
-                "after": looked.document(run.after) if run.after else None,
+                "before": perspective.document(run.before),
+                "after": perspective.document(run.after) if run.after else None,
             }
             output.result(document, lambda console: console.print(show(run)))
             output.wrote("run", run.folder)

@@ -56,21 +56,33 @@ def what_layers_say(
         seed: of the bootstrap over pictures.
     """
     last = adapter.geometry.live - 1
-    # D(Z[l]) is what the layer before says; -1 stands for the embeddings.
-    spoken = sorted({*layers, *(layer - 1 for layer in layers), last})
+    spoken = sorted({*scored_layers(layers), last})
     said = captions_by_layer(adapter, samples, spoken, generation, batch)
     at = {layer: column for column, layer in enumerate(spoken)}
     captions = tuple(tuple(row[at[layer]] for layer in layers) for row in said)
     before = tuple(tuple(row[at[layer - 1]] for layer in layers) for row in said)
-    gained = isinstance(scorer, LayerRater) or bool(scorer.needs & {"gold", "picture"})
+    gained = gains(scorer)
     if gained:
-        # One reference for both, the whole model's words.
-        references = [[row[at[last]]] * len(layers) for row in said]
-        values = _scores(scorer, samples, layers, captions, references)
-        scores: Floats = values - _scores(scorer, samples, layers, before, references)
+        # One reference for all, the whole model's words; what a layer says is scored once, before whichever it stands.
+        each = scored_layers(layers)
+        references = [[row[at[last]]] * len(each) for row in said]
+        values = _scores(scorer, samples, each, [[row[at[layer]] for layer in each] for row in said], references)
+        scores: Floats = values[:, [each.index(layer) for layer in layers]]
+        scores = scores - values[:, [each.index(layer - 1) for layer in layers]]
     else:
         scores = _scores(scorer, samples, layers, captions, before)
     return Layers(tuple(layers), captions, before, gained, scores, mean_intervals(scores, seed))
+
+
+def gains(scorer: Scorer) -> bool:
+    """Whether dS of this scorer is a gain over the layer before; see `Layers.gained`."""
+    return isinstance(scorer, LayerRater) or bool(scorer.needs & {"gold", "picture"})
+
+
+def scored_layers(layers: Sequence[int]) -> list[int]:
+    """Those of which D(Z[l+1]) is scored by itself for a gain: `layers` and those before them, in order; -1 stands for
+    the embeddings."""
+    return sorted({*layers, *(layer - 1 for layer in layers)})
 
 
 def _scores(

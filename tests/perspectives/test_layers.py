@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import headprune
-from headprune import Generation, LayerRater, ScoreItem
+from headprune import Expense, Generation, LayerRater, ScoreItem, resolve
+from headprune.jobs.perspectives.layers import LayersPerspective
 from headprune.perspectives.layers import what_layers_say
 from headprune.towers.batches import Batch
 from tests.support import slow
@@ -72,3 +73,27 @@ def test_the_library_call_draws_and_fits(tiny, pictures):
         tiny, dataset(pictures), samples=3, layers="last:1", scorer="cider", generation={"max_new_tokens": 6}
     )
     assert found.layers == (2,) and found.scores.shape == (3, 1)
+
+
+class Counting(Longer):
+    """Counts what it is asked, and says what that costs."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def rate(self, batch):
+        self.asked += sum(len(item.captions) for item in batch)
+        return super().rate(batch)
+
+    def expense(self, calls, captions):
+        return Expense("nobody", calls, 0, calls * captions, calls, None)
+
+
+@pytest.mark.parametrize("layers", [(0, 1, 2), (2,), (0, 2)])
+def test_a_layer_is_scored_once_and_no_more_is_scored_than_was_agreed_to(tiny, pictures, layers):
+    samples = dataset(pictures).samples
+    perspective = LayersPerspective(resolve(None, {"model": "demo"}).recipe)
+    perspective.scorer = scorer = Counting()
+    what_layers_say(tiny, samples, layers, scorer, GENERATION, Batch(7, 2))
+    assert scorer.asked == perspective.expense(len(samples), layers).calls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,9 +31,9 @@ class ConcretenessPerspective(Perspective):
     def meet(self, scene: Scene) -> None:
         fit_to(self.scorer, scene.dataset)
 
-    def expense(self, pictures: int, layers: int) -> Expense | None:
+    def expense(self, pictures: int, layers: Sequence[int]) -> Expense | None:
         if isinstance(self.scorer, LayerRater):
-            return self.scorer.expense(pictures, layers)
+            return self.scorer.expense(pictures, len(layers))
         return super().expense(pictures, layers)
 
     def look(self, scene: Scene, progress: Progress) -> Concreteness:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -32,9 +33,9 @@ class ConvergencePerspective(Perspective):
         if self.convergence.scorer:
             fit_to(self.convergence.scorer, scene.dataset)
 
-    def expense(self, pictures: int, layers: int) -> Expense | None:
+    def expense(self, pictures: int, layers: Sequence[int]) -> Expense | None:
         judge = self.convergence.scorer
-        agreement = judge.expense(pictures * layers, 1) if judge else None
+        agreement = judge.expense(pictures * len(layers), 1) if judge else None
         return expense_of_all([super().expense(pictures, layers), agreement])
 
     def look(self, scene: Scene, progress: Progress) -> Converged:

@@ -83,12 +83,13 @@ class Perspective(ABC):
         """What has to be done once, before the model is looked at: fit a scorer, take means, say what is special."""
         return
 
-    def expense(self, pictures: int, layers: int) -> Expense | None:
-        """What its scorer would cost, with `pictures` of both sides of a patch; None where that is free.
+    def expense(self, pictures: int, layers: Sequence[int]) -> Expense | None:
+        """What its scorer would cost on `layers` (0-based), with `pictures` of both sides of a patch; None where that
+        is free.
 
         One call for each layer of each picture, unless a perspective knows better.
         """
-        found: Expense | None = self.scorer.expense(pictures * layers, 1) if self.scorer else None
+        found: Expense | None = self.scorer.expense(pictures * len(layers), 1) if self.scorer else None
         return found
 
     @abstractmethod
@@ -114,40 +115,40 @@ def settled(kind: type[Perspective], resolved: Resolved) -> Recipe:
     return resolved.recipe.model_copy(update=own)
 
 
-def plan(kind: type[Perspective], recipe: Recipe, sides: int) -> Plan:
+def plan(perspective: Perspective, sides: int) -> Plan:
     """What `perform` would look at; loads no weights.
 
     Args:
         sides: 2 with a patch, else 1.
     """
-    perspective = kind(recipe)
+    recipe = perspective.recipe
     dataset = dataset_for(recipe)
     if recipe.samples > len(dataset):
         draw(dataset, recipe.samples, recipe.seed)
     layers = _layers(recipe)
-    return Plan(recipe.samples, len(dataset), layers, perspective.expense(sides * recipe.samples, len(layers)))
+    return Plan(recipe.samples, len(dataset), layers, perspective.expense(sides * recipe.samples, layers))
 
 
-def expense_of(kind: type[Perspective], recipe: Recipe, sides: int) -> Expense | None:
+def expense_of(perspective: Perspective, sides: int) -> Expense | None:
     """What the scorer of `perform` would cost; None where that is free."""
-    return plan(kind, recipe, sides).expense if kind(recipe).expense(1, 1) else None
+    return plan(perspective, sides).expense if perspective.expense(1, (0,)) else None
 
 
 def perform(
-    kind: type[Perspective],
-    recipe: Recipe,
+    perspective: Perspective,
     out: Path,
     patch_path: Path | None = None,
     allow_other_weights: bool = False,
     progress: Progress = lambda stage: None,
-) -> tuple[Run, Perspective]:
-    """Look at the recipe's model, and again with a patch applied; write what was found into the new folder `out`.
+) -> Run:
+    """Look at the model of the perspective's recipe, and again with a patch applied; write what was found into the new
+    folder `out`.
 
     Raises:
         HeadpruneError: of any kind; `out` is as it was.
     """
     refuse_unless_free(out)
-    perspective = kind(recipe)
+    recipe = perspective.recipe
     patch = load_patch(patch_path) if patch_path else None
     change = choose_change(patch, recipe.apply.scale, recipe.apply.prune) if patch else None
     dataset = dataset_for(recipe)
@@ -168,7 +169,7 @@ def perform(
         seconds = time.perf_counter() - begun
         progress("drawing")
         info = RunInfo(
-            kind=kind.kind,
+            kind=perspective.kind,
             versions=versions(),
             model=model_record(adapter),
             data=dataset.ref,
@@ -183,9 +184,9 @@ def perform(
         )
         run = Run(part, info, before, after)
         save_run(run)
-        (part / "recipe.toml").write_text(_how_again(kind, patch) + dumps(recipe), encoding="utf-8")
+        (part / "recipe.toml").write_text(_how_again(perspective.kind, patch) + dumps(recipe), encoding="utf-8")
         save_figures(run, part)
-    return replace(run, folder=out), perspective
+    return replace(run, folder=out)
 
 
 def look(
@@ -242,10 +243,10 @@ def _both(perspective: Perspective, scene: Scene, change: Change | None, progres
         return before, perspective.look(scene, progress)
 
 
-def _how_again(kind: type[Perspective], patch: Patch | None) -> str:
+def _how_again(kind: str, patch: Patch | None) -> str:
     """The head of a recipe file: the command that it is for."""
     named = f" --patch PATCH, whose digest is {patch.digest()}" if patch else ""
-    return f"# headprune {kind.kind} --recipe recipe.toml --out RUN{named}\n\n"
+    return f"# headprune {kind} --recipe recipe.toml --out RUN{named}\n\n"
 
 
 def _keep_pictures(samples: Sequence[Sample], folder: Path) -> tuple[SampleRecord, ...]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.perspectives.frame import Perspective, Progress, Scene, look
-from headprune.perspectives.layers import Layers, what_layers_say
+from headprune.perspectives.layers import Layers, gains, scored_layers, what_layers_say
 from headprune.recipes.schema import Recipe
 from headprune.scoring.importance import fit_to
 from headprune.towers.adapter import Adapter
-from headprune.types import Dataset
+from headprune.types import Dataset, Expense
 
 
 class LayersPerspective(Perspective):
@@ -26,6 +27,9 @@ class LayersPerspective(Perspective):
 
     def meet(self, scene: Scene) -> None:
         fit_to(self.scorer, scene.dataset)
+
+    def expense(self, pictures: int, layers: Sequence[int]) -> Expense | None:
+        return super().expense(pictures, scored_layers(layers) if gains(self.scorer) else layers)
 
     def look(self, scene: Scene, progress: Progress) -> Layers:
         return what_layers_say(

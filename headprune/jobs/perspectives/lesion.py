@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -51,9 +52,9 @@ class LesionPerspective(Perspective):
         announce_left_out(drawn.left_out)
         return drawn.samples
 
-    def expense(self, pictures: int, layers: int) -> Expense | None:
+    def expense(self, pictures: int, layers: Sequence[int]) -> Expense | None:
         asked = self.recipe.lesion
-        return super().expense(pictures, len(asked.lesions) * (layers + len(asked.together)))
+        return super().expense(pictures * len(asked.lesions) * (len(layers) + len(asked.together)), (0,))
 
     def look(self, scene: Scene, progress: Progress) -> Lesions:
         asked = self.recipe.lesion

@@ -57,7 +57,8 @@ def test_every_perspective_looks_at_every_family(known, place, kind, tmp_path):
     # Convergence is towards the last layer that the model reads; heads are drawn one by one.
     layers = {"convergence": f"0-{known.layers - known.dead - 1}", "heads": "1"}.get(kind, "0-1")
     recipe = settled(perspective, resolve(None, {**SETTINGS, **named, "layers": layers}))
-    done, looked = perform(perspective, recipe, tmp_path / "run", place / "patch.safetensors")
+    looked = perspective(recipe)
+    done = perform(looked, tmp_path / "run", place / "patch.safetensors")
     run = load_run(tmp_path / "run")
     assert run.info == done.info and len(run.info.samples) == 2
     assert len(run.info.patch.silent) == known.layers
