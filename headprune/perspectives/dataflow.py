@@ -12,6 +12,7 @@ from typing import Annotated
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL.Image import Image
 from pydantic import InstanceOf
 from torch import Tensor
 
@@ -150,7 +151,7 @@ def data_flow(
             return [*_through(adapter, passes, pictures.pixels[start:stop], pictures, token)]
 
         for start, stop, found in room.pieces(len(pictures.samples), some):
-            tables.put(pictures.samples[start:stop], found)
+            tables.put(pictures.samples[start:stop], pictures.opened[start:stop], found)
             progress(tables.done)
     return tables.result()
 
@@ -240,10 +241,10 @@ class _Tables:
         """Pictures so far."""
         return len(self._sources)
 
-    def put(self, samples: Sequence[Sample], found: Sequence[_Found]) -> None:
+    def put(self, samples: Sequence[Sample], opened: Sequence[Image], found: Sequence[_Found]) -> None:
         names = [sample.id for sample in samples]
         rows = [self._samples.index(name) for name in names]
-        self._grids |= {sample.id: _grids(self._adapter, sample) for sample in samples}
+        self._grids |= {name: _grids(self._adapter, picture) for name, picture in zip(names, opened, strict=True)}
         for layer in found:
             column, parts = self._layers.index(layer.layer), layer.parts.shape[-1]
             self._parts[:, rows, column, :, :parts] = layer.parts
@@ -267,9 +268,9 @@ class _Tables:
         )
 
 
-def _grids(adapter: Adapter, sample: Sample) -> tuple[Grid, ...]:
+def _grids(adapter: Adapter, picture: Image) -> tuple[Grid, ...]:
     try:
-        return adapter.grids(sample.load())
+        return adapter.grids(picture)
     except ModelError as error:
         notice(f"sources are told by token only: {error}")
         return ()

@@ -195,7 +195,7 @@ def _looks(
     passes = Passes(adapter, layers, batch)
     room = Room(passes.pictures, "pictures")
     for pictures in picture_batches(adapter, samples, room.size):
-        grids = [adapter.grids(sample.load()) for sample in pictures.samples]
+        grids = [adapter.grids(picture) for picture in pictures.opened]
         look = partial(_look, passes, pictures, grids[0])
         for start, stop, found in room.pieces(len(pictures.samples), look):
             for row in range(start, stop):

@@ -12,6 +12,7 @@ import numpy as np
 from headprune.perspectives.heatmap import Outlier, PictureMaps, Reader
 from headprune.report.canvas import MAP, plain
 from headprune.scoring.statistics import Floats
+from headprune.types import Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +48,43 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("L"))
 
 
+def lay_within(
+    axes: Axes,
+    grey: NDArray[np.uint8],
+    grid: Grid,
+    values: Floats,
+    limits: tuple[float, float],
+    opacity: float = _OPACITY,
+) -> AxesImage:
+    """Draw a picture in grey, [height, width], and `values`, [rows, columns], over it within the grid's box; colours
+    go from the first limit to the second."""
+    height, width = grey.shape
+    left, up, right, down = _corners(grid, grey)
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+    drawn = axes.imshow(
+        values,
+        cmap=MAP,
+        vmin=limits[0],
+        vmax=limits[1],
+        alpha=opacity,
+        extent=(left, right, down, up),
+        interpolation="nearest",
+    )
+    # Where a processor pads, the map is larger than the picture.
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return drawn
+
+
+def _corners(grid: Grid, grey: NDArray[np.uint8]) -> tuple[float, float, float, float]:
+    """The grid's box in pixels of the picture: left, top, right, bottom."""
+    height, width = grey.shape
+    left, top, right, bottom = grid.box
+    return left * width, top * height, right * width, bottom * height
+
+
 def lay_over(
     axes: Axes, grey: NDArray[np.uint8], maps: PictureMaps, values: Floats, outliers: Iterable[Outlier], top: float
 ) -> AxesImage:
@@ -59,28 +97,13 @@ def lay_over(
         outliers: those of the layer.
         top: the share that the last colour stands for.
     """
-    height, width = grey.shape
-    left, up, right, down = (end * size for end, size in zip(maps.grid.box, (width, height) * 2, strict=True))
-    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
-    drawn = axes.imshow(
-        100 * filled(values),
-        cmap=MAP,
-        vmin=0,
-        vmax=100 * top,
-        alpha=_OPACITY,
-        extent=(left, right, down, up),
-        interpolation="nearest",
-    )
+    drawn = lay_within(axes, grey, maps.grid, 100 * filled(values), (0, 100 * top))
+    left, up, right, down = _corners(maps.grid, grey)
     high, wide = (down - up) / maps.grid.rows, (right - left) / maps.grid.columns
     for one in outliers:
         x, y = left + (one.column + 0.5) * wide, up + (one.row + 0.5) * high
         axes.plot([x], [y], marker="x", color="white", markersize=7, markeredgewidth=3.2)
         axes.plot([x], [y], marker="x", color="#c4510a", markersize=6, markeredgewidth=1.6)
-    # Where a processor pads, the map is larger than the picture.
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    axes.set_xticks([])
-    axes.set_yticks([])
     return drawn
 
 

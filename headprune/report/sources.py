@@ -8,16 +8,12 @@ import numpy as np
 
 from headprune.perspectives.dataflow import DataFlow
 from headprune.perspectives.run import Run
-from headprune.report.canvas import MAP, empty, plain
-from headprune.report.overlay import read_grey
+from headprune.report.canvas import empty, plain
+from headprune.report.overlay import lay_within, read_grey
 from headprune.scoring.statistics import Floats
-from headprune.types import Grid
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
-    from numpy.typing import NDArray
 
 _ACROSS = 6
 _OPACITY = 0.7
@@ -48,7 +44,8 @@ def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
     for axes in panels.flat[len(found.layers) :]:
         axes.set_visible(False)
     for axes, layer, values in zip(panels.flat, found.layers, shares, strict=False):
-        drawn = _lay_over(axes, grey, grid, values, float(shares.min()), float(shares.max()))
+        placed = values.reshape(grid.rows, grid.columns)
+        drawn = lay_within(axes, grey, grid, placed, (float(shares.min()), float(shares.max())), _OPACITY)
         axes.set_title(f"layer {layer}: {values.sum():.0f} %", fontsize=9)
     name = plain(found.samples[number])
     reading = found.reading(run.info.model.cls)
@@ -57,24 +54,3 @@ def draw_sources(run: Run, found: DataFlow, number: int) -> Figure:
     label = "share of the layer's update, % a patch"
     figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.6, aspect=45, label=label)
     return figure
-
-
-def _lay_over(axes: Axes, grey: NDArray[np.uint8], grid: Grid, values: Floats, low: float, high: float) -> AxesImage:
-    height, width = grey.shape
-    left, top, right, bottom = (end * size for end, size in zip(grid.box, (width, height) * 2, strict=True))
-    axes.imshow(grey, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
-    drawn = axes.imshow(
-        values.reshape(grid.rows, grid.columns),
-        cmap=MAP,
-        vmin=low,
-        vmax=high,
-        alpha=_OPACITY,
-        extent=(left, right, bottom, top),
-        interpolation="nearest",
-    )
-    # Where a processor pads, the map is larger than the picture.
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    return drawn

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from headprune.towers.adapter import Adapter
@@ -93,9 +94,10 @@ def chunks(samples: Sequence[Sample], size: int) -> Iterator[Sequence[Sample]]:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Samples whose pictures are of one form, with their pixels [B, ...]."""
+    """Samples whose pictures are of one form, with those pictures `opened`, and their pixels [B, ...]."""
 
     samples: Sequence[Sample]
+    opened: Sequence[Image]
     pixels: Tensor
     form: Form
 
@@ -105,10 +107,11 @@ def prepared(adapter: Adapter, samples: Sequence[Sample]) -> list[Pictures]:
     opened = [sample.load() for sample in samples]
     forms = [adapter.form(picture) for picture in opened]
     alike = {form: [row for row, other in enumerate(forms) if other == form] for form in dict.fromkeys(forms)}
-    return [
-        Pictures([samples[row] for row in rows], adapter.prepare([opened[row] for row in rows]), form)
-        for form, rows in alike.items()
-    ]
+    groups = []
+    for form, rows in alike.items():
+        pictures = [opened[row] for row in rows]
+        groups.append(Pictures([samples[row] for row in rows], pictures, adapter.prepare(pictures), form))
+    return groups
 
 
 def picture_batches(adapter: Adapter, samples: Sequence[Sample], size: int) -> Iterator[Pictures]:
