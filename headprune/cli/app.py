@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -51,8 +52,13 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
+    no_plugins: Annotated[
+        bool, typer.Option("--no-plugins", help="Leave out every plugin that did not come with headprune.")
+    ] = False,
 ) -> None:
-    pass
+    if no_plugins:
+        # Into the environment, so that it holds for what this process starts, too.
+        os.environ["HEADPRUNE_NO_PLUGINS"] = "1"
 
 
 app.command("score", short_help="Weigh every head on a few samples.")(score.score)

@@ -43,6 +43,7 @@ def apply(
     ] = None,
     scorer_option: o.ScorerOption = None,
     allow_other_weights: o.AllowOther = False,
+    adapter: o.Adapter = None,
     revision: o.Revision = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
@@ -59,7 +60,7 @@ def apply(
         if prune != "auto" and (max_drop is not None or scorer or scorer_option):
             raise UsageError("--max-drop and --scorer are for --prune auto", "add --prune auto, or leave them out")
         overrides = {
-            "model": model, "revision": revision, "device": device, "dtype": dtype,
+            "model": model, "adapter": adapter, "revision": revision, "device": device, "dtype": dtype,
             "apply": {"scale": scale, "prune": prune, "how": how, "max_drop": max_drop},
             "evaluate": {"scorer": scorer, "scorer_options": o.pairs(scorer_option, "--scorer-option")},
         }  # fmt: skip

@@ -39,6 +39,7 @@ def caption(
     labels: Annotated[
         Path | None, typer.Option("--labels", help="The same from a text file, one a line.", show_default=False)
     ] = None,
+    adapter: o.Adapter = None,
     revision: o.Revision = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
@@ -52,7 +53,8 @@ def caption(
         from headprune.recipes import resolve
 
         overrides = {
-            "model": model, "revision": revision, "device": device, "dtype": dtype, "batch_size": batch_size,
+            "model": model, "adapter": adapter, "revision": revision, "device": device, "dtype": dtype,
+            "batch_size": batch_size,
             "generation": {"num_beams": num_beams, "max_new_tokens": max_new_tokens, "prompt": prompt},
             "apply": {"scale": scale, "prune": prune},
         }  # fmt: skip

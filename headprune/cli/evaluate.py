@@ -45,6 +45,9 @@ def evaluate(
     max_new_tokens: o.MaxNewTokens = None,
     prompt: o.Prompt = None,
     recipe: o.Recipe = None,
+    allow_local_plugins: o.AllowLocalPlugins = False,
+    adapter: o.Adapter = None,
+    dataset: o.DatasetReader = None,
     dataset_option: o.DatasetOption = None,
     revision: o.Revision = None,
     device: o.Device = None,
@@ -65,6 +68,7 @@ def evaluate(
             {
                 "model": model, "data": data, "seed": seed, "revision": revision, "device": device,
                 "device_map": device_map, "dtype": dtype, "batch_size": batch_size,
+                "adapter": adapter, "dataset": dataset,
                 "dataset_options": o.pairs(dataset_option, "--dataset-option"),
                 "generation": {"num_beams": num_beams, "max_new_tokens": max_new_tokens, "prompt": prompt},
                 "apply": {"scale": scale, "prune": prune},
@@ -73,6 +77,7 @@ def evaluate(
                     "convergence": convergence, "tau": tau, "random": random,
                 },
             },
+            allow_local_plugins,
         )  # fmt: skip
         for message in resolved.notes:
             output.note(message)

@@ -21,6 +21,17 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+Adapter = Annotated[
+    str | None,
+    typer.Option("--adapter", help="The back end that loads MODEL: a name, or ./file.py:Class.", show_default=False),
+]
+DatasetReader = Annotated[
+    str | None,
+    typer.Option("--dataset", help="The reader that opens DATA: a name, or ./file.py:Class.", show_default=False),
+]
+AllowLocalPlugins = Annotated[
+    bool, typer.Option("--allow-local-plugins", help="Let the recipe name files with plugins, whose code then runs.")
+]
 Recipe = Annotated[
     Path | None, typer.Option("--recipe", help="A TOML recipe; options given here win.", show_default=False)
 ]

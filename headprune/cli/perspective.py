@@ -46,6 +46,9 @@ def _shared(
     max_new_tokens: o.MaxNewTokens = None,
     prompt: o.Prompt = None,
     recipe: o.Recipe = None,
+    allow_local_plugins: o.AllowLocalPlugins = False,
+    adapter: o.Adapter = None,
+    dataset: o.DatasetReader = None,
     dataset_option: o.DatasetOption = None,
     revision: o.Revision = None,
     device: o.Device = None,
@@ -74,6 +77,8 @@ class Asked:
             "samples",
             "seed",
             "layers",
+            "adapter",
+            "dataset",
             "revision",
             "device",
             "device_map",
@@ -106,7 +111,7 @@ class Asked:
             from headprune.errors import UsageError
             from headprune.recipes import resolve
 
-            resolved = resolve(given["recipe"], {**self.overrides(), **own()})
+            resolved = resolve(given["recipe"], {**self.overrides(), **own()}, given["allow_local_plugins"])
             for message in resolved.notes:
                 output.note(message)
             if given["patch"] is None and (given["scale"] or given["prune"]):

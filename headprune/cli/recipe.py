@@ -17,6 +17,7 @@ app = typer.Typer(help="Check recipes.", no_args_is_help=True, rich_markup_mode=
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="A TOML recipe.")],
+    allow_local_plugins: o.AllowLocalPlugins = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
     debug: o.Debug = False,
@@ -24,12 +25,17 @@ def check(
     """Read a recipe and show every setting with where it comes from."""
     with reporting(as_json, quiet, debug) as output:
         from headprune.hooks.catalogue import catalogue
+        from headprune.hooks.local import is_local
         from headprune.recipes import resolve
 
-        resolved = resolve(file, {})
+        resolved = resolve(file, {}, allow_local_plugins)
         recipe = resolved.recipe
-        for kind, name in (("scorer", recipe.scorer), ("edit", recipe.edit), ("scorer", recipe.evaluate.scorer)):
-            catalogue().find(kind, name)
+        named = [("scorer", recipe.scorer), ("edit", recipe.edit), ("scorer", recipe.evaluate.scorer)]
+        named += [(kind, name) for kind, name in (("adapter", recipe.adapter), ("dataset", recipe.dataset)) if name]
+        for kind, name in named:
+            # A file is looked into only when it is used: checking a recipe runs nothing.
+            if not is_local(name):
+                catalogue().find(kind, name)
         values = recipe.model_dump(mode="json")
         rows = [(name, _value(values, name), source) for name, source in resolved.sources.items()]
         document = {"recipe": values, "sources": resolved.sources}

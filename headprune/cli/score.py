@@ -52,6 +52,9 @@ def score(
     max_new_tokens: o.MaxNewTokens = None,
     prompt: o.Prompt = None,
     recipe: o.Recipe = None,
+    allow_local_plugins: o.AllowLocalPlugins = False,
+    adapter: o.Adapter = None,
+    dataset: o.DatasetReader = None,
     dataset_option: o.DatasetOption = None,
     revision: o.Revision = None,
     device: o.Device = None,
@@ -78,11 +81,13 @@ def score(
                 "model": model, "data": data, "samples": samples, "seed": seed, "layers": layers, "scorer": scorer,
                 "scorer_options": o.pairs(scorer_option, "--scorer-option"), "edit": edit,
                 "edit_options": o.pairs(edit_option, "--edit-option"), "decode_at": decode_at, "schedule": schedule,
-                "temperature": temperature, "revision": revision, "device": device, "device_map": device_map,
+                "temperature": temperature, "adapter": adapter, "dataset": dataset,
+                "revision": revision, "device": device, "device_map": device_map,
                 "dtype": dtype, "batch_size": batch_size, "engine": engine,
                 "dataset_options": o.pairs(dataset_option, "--dataset-option"),
                 "generation": {"num_beams": num_beams, "max_new_tokens": max_new_tokens, "prompt": prompt},
             },
+            allow_local_plugins,
         )  # fmt: skip
         for message in resolved.notes:
             output.note(message)

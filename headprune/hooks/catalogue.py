@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 from functools import lru_cache
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
@@ -14,10 +14,11 @@ from packaging.requirements import Requirement
 
 from headprune.errors import PluginError, UsageError
 from headprune.hooks.blame import blaming
+from headprune.hooks.folder import folder_plugins
 from headprune.hooks.kinds import AnyScorer, Configurable, DatasetReader, Scorer
-from headprune.hooks.local import is_local, load_local
+from headprune.hooks.local import imported, is_local, load_local, local_digest
 from headprune.hooks.manager import Plugin, installed_plugins
-from headprune.hooks.specs import AdapterSpec, DatasetSpec, EditSpec, ScorerSpec, Spec
+from headprune.hooks.specs import PROJECT, AdapterSpec, DatasetSpec, EditSpec, ScorerSpec, Spec
 
 KINDS: dict[str, type[Spec]] = {
     "scorer": ScorerSpec,
@@ -25,6 +26,9 @@ KINDS: dict[str, type[Spec]] = {
     "adapter": AdapterSpec,
     "dataset": DatasetSpec,
 }
+
+
+NO_PLUGINS = "HEADPRUNE_NO_PLUGINS"
 
 
 class Catalogue:
@@ -52,7 +56,10 @@ class Catalogue:
                 raise PluginError(f"{kind} {name!r} needs {', '.join(unmet)}", advice)
             return found[0]
         if found:
-            raise PluginError(f"{kind} {name!r} is offered by {len(found)} plugins", "uninstall all but one")
+            homes = ", ".join(plugin.package for plugin in self.plugins if set(plugin.specs) & set(found))
+            raise PluginError(
+                f"{kind} {name!r} is offered by {len(found)} plugins: {homes}", "uninstall or remove all but one"
+            )
         raise self._unknown(kind, name)
 
     def written_by(self, folder: Path) -> str | None:
@@ -69,13 +76,20 @@ class Catalogue:
         if is_local(name):
             return load_local(name)
         spec = self.find(kind, name)
-        module, _, attribute = spec.target.partition(":")
-        try:
-            return getattr(import_module(module), attribute)
-        # Whatever the import raises is the plugin's fault, and is said to be.
-        except (Exception, SystemExit) as error:
-            reason = f"{kind} {name!r} cannot be imported from {spec.target}: {type(error).__name__}: {error}"
-            raise PluginError(reason, "this is a fault of that plugin; --debug shows its traceback") from error
+        return load_local(spec.target) if is_local(spec.target) else imported(spec.target, f"{kind} {name!r}")
+
+    def origin(self, kind: str, name: str) -> dict[str, str]:
+        """Which code `name` stands for, to be recorded: the `sha256` of a file, the `package` and its version of an
+        installed plugin; nothing of what came with headprune, whose version is recorded anyway.
+
+        Raises:
+            PluginError: as `find` does.
+        """
+        target = name if is_local(name) else self.find(kind, name).target
+        if is_local(target):
+            return {"sha256": local_digest(target)}
+        (home,) = (plugin for plugin in self.plugins for spec in plugin.specs if spec == self.find(kind, name))
+        return {} if home.package == PROJECT else {"package": f"{home.package} {home.version}"}
 
     def _specs(self, kind: str) -> list[Spec]:
         return [spec for plugin in self.plugins for spec in plugin.specs if isinstance(spec, KINDS[kind])]
@@ -86,7 +100,10 @@ class Catalogue:
             return PluginError(f"plugin {name!r} is broken: {broken[0].broken}", "headprune plugins list")
         close = difflib.get_close_matches(name, self.names(kind), n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return PluginError(f"no {kind} called {name!r}", f"{hint}installed: {', '.join(self.names(kind)) or 'none'}")
+        known = f"installed: {', '.join(self.names(kind)) or 'none'}"
+        lost = ", ".join(plugin.name for plugin in self.plugins if plugin.broken)
+        doubt = f"; broken, see headprune plugins list: {lost}" if lost else ""
+        return PluginError(f"no {kind} called {name!r}", f"{hint}{known}{doubt}")
 
 
 def unmet_requirements(spec: Spec) -> list[str]:
@@ -105,8 +122,11 @@ def unmet_requirements(spec: Spec) -> list[str]:
 
 @lru_cache(maxsize=1)
 def catalogue() -> Catalogue:
-    """The catalogue of this process."""
-    return Catalogue(installed_plugins())
+    """The catalogue of this process: what is installed, and what lies in the user's plugin folder. With
+    HEADPRUNE_NO_PLUGINS in the environment (`headprune --no-plugins`) it is what came with headprune, no more."""
+    if os.environ.get(NO_PLUGINS):
+        return Catalogue(installed_plugins(shipped=True))
+    return Catalogue([*installed_plugins(), *folder_plugins()])
 
 
 def make_scorer(name: str, options: dict[str, Any]) -> Scorer:
@@ -146,5 +166,5 @@ def make(kind: str, name: str, bases: tuple[type[Configurable], ...], options: d
         known = " or ".join(f"headprune.{base.__name__}" for base in bases)
         raise PluginError(f"{kind} {name!r} is no subclass of {known}", "README shows a scorer")
     # Making it runs the plugin's own code; a method that it lacks shows here as well.
-    with blaming(f"{kind} {name!r}"):
+    with blaming(f"{kind} {name!r}", target):
         return target.configured(options)

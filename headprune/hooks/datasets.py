@@ -14,12 +14,25 @@ from headprune.types import Dataset
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 
-def open_dataset(data: str, options: dict[str, Any] | None = None) -> Dataset:
+def open_dataset(data: str, options: dict[str, Any] | None = None, reader: str | None = None) -> Dataset:
     """Open a reader's own name (`demo`), `name:rest` (`coco:captions.json:images/`), a picture folder, or a hub id.
 
+    Args:
+        data: what the user typed.
+        options: of the reader.
+        reader: the reader to open `data` with, by name or `./file.py:Class`, where `data` itself does not tell.
+
     Raises:
-        DataError: not there, or malformed. UsageError: an option the reader does not have.
+        DataError: not there, or malformed. UsageError: an option the reader does not have. PluginError: no such reader.
     """
+    name, rest = (reader, data) if reader else _named(data)
+    made = make_reader(name, options or {})
+    with blaming(f"dataset {name!r}", made):
+        return made.open(rest)
+
+
+def _named(data: str) -> tuple[str, str]:
+    """The reader that `data` tells, and what is to be opened by it."""
     name, _, rest = data.partition(":")
     if name not in catalogue().names("dataset"):
         rest = data
@@ -32,6 +45,4 @@ def open_dataset(data: str, options: dict[str, Any] | None = None) -> Dataset:
             raise DataError(
                 f"data {data} is not there", f"a folder of pictures, a hub id owner/name, or one of {readers}"
             )
-    reader = make_reader(name, options or {})
-    with blaming(f"dataset {name!r}"):
-        return reader.open(rest)
+    return name, rest

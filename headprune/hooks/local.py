@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+from contextlib import redirect_stdout
+from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 from headprune.errors import PluginError
+from headprune.hooks.blame import Aside, at_import, where_raised
 
 _LOCAL = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
@@ -19,43 +23,75 @@ def is_local(name: str) -> bool:
     return _LOCAL.fullmatch(name) is not None or name.endswith(".py")
 
 
+class _Uncached(SourceFileLoader):
+    """Reads the file as it is: Python's cache tells its versions apart by the second only, and litters its folder."""
+
+    def path_stats(self, path: Any) -> Any:
+        raise OSError
+
+
 def load_local(name: str) -> Any:
     """Import the file and return the class.
 
     Raises:
         PluginError: the file is not there, fails to import (the line is named), or has no such class.
     """
-    match = _LOCAL.fullmatch(name)
-    if match is None:
-        raise PluginError(f"{name!r} names a file but no class", f"write {name}:ClassName")
-    path = Path(match["path"]).resolve()
-    if not path.is_file():
-        raise PluginError(f"plugin file {path} is not there", "give the path of a Python file, then :ClassName")
-    module_name = f"headprune_local_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    path, attribute = _parted(name)
+    # By its content as well: a file that was changed is another module, in a notebook as in a new process.
+    known = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]
+    module_name = f"headprune_local_{path.stem}_{known}"
     module = sys.modules.get(module_name)
     if module is None:
-        spec = spec_from_file_location(module_name, path)
+        spec = spec_from_file_location(module_name, path, loader=_Uncached(module_name, str(path)))
         assert spec is not None and spec.loader is not None
         module = sys.modules[module_name] = module_from_spec(spec)
         try:
-            spec.loader.exec_module(module)
+            with redirect_stdout(Aside(path.name)):
+                spec.loader.exec_module(module)
         # The file is the user's: any error of it is reported with its line, an attempt to end the process too.
         except (Exception, SystemExit) as error:
             del sys.modules[module_name]
-            raise PluginError(
-                f"{path.name}{_line_of(error, path)}: {type(error).__name__}: {error}", "mend the file"
-            ) from error
+            where = where_raised(error, module)
+            raise PluginError(f"{where}: {type(error).__name__}: {error}", f"mend {path}") from error
     try:
-        return getattr(module, match["name"])
+        return getattr(module, attribute)
     except AttributeError:
-        raise PluginError(f"{path.name} has no {match['name']}", "check the name after the colon") from None
+        raise PluginError(f"{path.name} has no {attribute}", "check the name after the colon") from None
 
 
-def _line_of(error: BaseException, path: Path) -> str:
-    line = getattr(error, "lineno", None)
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f" line {line}" if line else ""
+def local_digest(name: str) -> str:
+    """sha256 of the file, in hex. Raises as `load_local` does where it is not there."""
+    return hashlib.sha256(_parted(name)[0].read_bytes()).hexdigest()
+
+
+def _parted(name: str) -> tuple[Path, str]:
+    """The file, which is there, and the name after it."""
+    match = _LOCAL.fullmatch(name)
+    if match is None:
+        raise PluginError(f"{name!r} names a file but no class", f"write {name}:ClassName")
+    path = Path(match["path"]).expanduser().resolve()
+    if not path.is_file():
+        raise PluginError(f"plugin file {path} is not there", "give the path of a Python file, then :ClassName")
+    return path, match["name"]
+
+
+def imported(target: str, plugin: str) -> Any:
+    """What an installed plugin's `package.module:Class` names.
+
+    Args:
+        plugin: what messages call it.
+
+    Raises:
+        PluginError: the module is not there, fails to import (its line is named), or has no such class.
+    """
+    name, _, attribute = target.partition(":")
+    try:
+        with redirect_stdout(Aside(plugin)):
+            module = import_module(name)
+        return getattr(module, attribute)
+    # Whatever the import raises is the plugin's fault, and is said to be.
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"{plugin} cannot be imported from {target}{at_import(error, name)}: {type(error).__name__}: {error}",
+            f"a fault of the package {name.partition('.')[0]}; --debug shows the traceback",
+        ) from error

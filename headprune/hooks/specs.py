@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import pluggy
 
 PROJECT = "headprune"
+VERSION = 1
+"""Of the hooks. A plugin may say which it was built for, `HEADPRUNE_HOOKS = 1` in its module; others are refused."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

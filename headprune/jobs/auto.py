@@ -113,7 +113,7 @@ class AutoSearch:
 def _dataset(recipe: Recipe, run: RunFolder) -> Dataset:
     """What the run was scored on, as its own settings name it."""
     scored = run.identity()
-    named = {"data": scored["data"], "dataset_options": scored["dataset_options"]}
+    named = {name: scored.get(name) for name in ("data", "dataset", "dataset_options")}
     try:
         return dataset_for(recipe.model_copy(update=named))
     except DataError as error:

@@ -16,7 +16,7 @@ from headprune.types import Dataset, Generation, LeftOut
 
 def request_of(recipe: Recipe) -> LoadRequest:
     """How the recipe wants its model loaded."""
-    return LoadRequest(recipe.model, recipe.revision, recipe.dtype, recipe.device, recipe.device_map)
+    return LoadRequest(recipe.model, recipe.revision, recipe.dtype, recipe.device, recipe.device_map, recipe.adapter)
 
 
 def load_for(recipe: Recipe) -> Adapter:
@@ -26,7 +26,7 @@ def load_for(recipe: Recipe) -> Adapter:
 
 def dataset_for(recipe: Recipe) -> Dataset:
     """The recipe's dataset, what it had to leave out announced."""
-    dataset = open_dataset(recipe.require_data(), dict(recipe.dataset_options))
+    dataset = open_dataset(recipe.require_data(), dict(recipe.dataset_options), recipe.dataset)
     announce_left_out(dataset.left_out)
     return dataset
 

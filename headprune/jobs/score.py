@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from headprune.edits.edit import Edit
-from headprune.errors import UsageError, notice
+from headprune.errors import PluginError, UsageError, notice
 from headprune.files import refuse_unless_free
-from headprune.hooks.catalogue import make, make_any_scorer
+from headprune.hooks.catalogue import catalogue, make, make_any_scorer
 from headprune.hooks.kinds import GradientScorer
 from headprune.jobs.opening import (
     announce_left_out,
@@ -86,7 +86,12 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     }
     start = time.perf_counter()
     with RunFolder.claim(out, identity, dumps(recipe)) as run:
-        result = score_heads(adapter, dataset, drawn, settings, run.store, progress)
+        try:
+            result = score_heads(adapter, dataset, drawn, settings, run.store, progress)
+        except PluginError:
+            if not run.store.is_empty():
+                notice(f"what was made so far is kept in {out}: once the plugin is mended, the same command goes on")
+            raise
         # Before the patch: where there is one, there are its importances.
         keep_importances(run.store, result.patch, result.per_sample, result.layers)
         save_patch(result.patch, run.patch)
@@ -171,6 +176,8 @@ def _checked(recipe: Recipe) -> Callable[[Geometry, Batch, Generation], ScoreSet
             edit_name=recipe.edit,
             scorer=scorer,
             scorer_name=recipe.scorer,
+            edit_origin=catalogue().origin("edit", recipe.edit),
+            scorer_origin=catalogue().origin("scorer", recipe.scorer),
             batch=batch,
             decode_at=recipe.decode_at,
             schedule=recipe.schedule,

@@ -79,7 +79,7 @@ def export(
             (made or adapter).save(beside)
         del made
         (beside / RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        again = load_model(f"{adapter.ref.backend}:{beside}", _as_loaded(adapter, beside))
+        again = load_model(str(beside), _as_loaded(adapter, beside))
         compare(adapter, coefficients, again)
         card = model_card(record, again.loading(), evaluation)
         (beside / "README.md").write_text(card, encoding="utf-8")
@@ -87,7 +87,8 @@ def export(
 
 
 def _as_loaded(adapter: Adapter, folder: Path) -> LoadRequest:
-    return LoadRequest(str(folder), dtype=str(adapter.dtype).removeprefix("torch."), device=str(adapter.device))
+    dtype, device = str(adapter.dtype).removeprefix("torch."), str(adapter.device)
+    return LoadRequest(str(folder), dtype=dtype, device=device, backend=adapter.ref.backend)
 
 
 def compare(adapter: Adapter, coefficients: Array, again: Adapter) -> None:

@@ -97,7 +97,7 @@ def rated(rater: LayerRater, items: Sequence[RateItem]) -> Floats:
     """Ratings of `items`, which have equally many captions, [n, layers, criteria]; checked."""
     check_gold(rater, items)
     name = type(rater).__name__
-    with blaming(f"scorer {name}"):
+    with blaming(f"scorer {name}", rater):
         found = rater.rate(items)
         shape = (len(items), len(items[0].captions) if items else 0, len(rater.criteria))
         # Ragged lists are no array: numpy would say so in its own words.

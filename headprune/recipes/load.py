@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from headprune.files import writing
 from headprune.recipes.schema import Recipe
-from headprune.recipes.toml import Values, anchored, read_values, refuse_plugin_files, usage_error
+from headprune.recipes.toml import Values, anchored, plugins_anchored, read_values, refuse_plugin_files, usage_error
 
 # A plugin's options are written for that plugin: when the command line names another one, they are not for it.
 _OWNER_OF = {
@@ -39,16 +39,20 @@ class Resolved:
     notes: tuple[str, ...] = ()
 
 
-def resolve(recipe_file: str | Path | None, overrides: Mapping[str, Any]) -> Resolved:
+def resolve(
+    recipe_file: str | Path | None, overrides: Mapping[str, Any], allow_local_plugins: bool = False
+) -> Resolved:
     """Settle every setting: defaults, then the demo's defaults, then the recipe file, then the command line.
 
     Paths that begin with `./` or `../` are taken from the recipe file's folder, on the command line from the current
     one; other text stays as typed. Options of a plugin are merged key by key, unless the command line names another
-    plugin: then the recipe's options for the first one are dropped, with a note.
+    plugin: then the recipe's options for the first one are dropped, with a note. A plugin's file on the command line
+    stays as typed; one in a recipe is taken from the recipe's folder.
 
     Args:
         recipe_file: a TOML file, or None.
         overrides: what the command line gave, nested like a recipe; None stands for what it did not give.
+        allow_local_plugins: whether the recipe may name files with plugins, whose code then runs.
 
     Raises:
         UsageError: a setting is unknown, missing or wrong, or the recipe names a plugin's file.
@@ -57,7 +61,7 @@ def resolve(recipe_file: str | Path | None, overrides: Mapping[str, Any]) -> Res
     typed = anchored(_given(overrides), Path.cwd())
     from_file = read_values(recipe_file) if recipe_file is not None else {}
     from_file = _without_orphans(from_file, typed, notes)
-    refuse_plugin_files(_without(from_file, typed), str(recipe_file))
+    refuse_plugin_files(_without(from_file, typed), str(recipe_file), allow_local_plugins)
     values = _merged(from_file, typed)
     from_demo = _demo_defaults(values)
     if from_demo:
@@ -72,8 +76,9 @@ def resolve(recipe_file: str | Path | None, overrides: Mapping[str, Any]) -> Res
 
 
 def dumps(recipe: Recipe) -> str:
-    """A recipe as TOML, every setting written out; settings that are None are left out."""
-    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+    """A recipe as TOML, every setting written out; settings that are None are left out. Files with plugins are named
+    by their whole path: the recipe may be read from another folder than they were typed in."""
+    return tomli_w.dumps(plugins_anchored(recipe.model_dump(mode="json", exclude_none=True), Path.cwd()))
 
 
 def write(recipe: Recipe, path: str | Path) -> None:

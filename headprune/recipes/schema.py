@@ -130,8 +130,14 @@ class Recipe(Table):
     """A run, with all its settings."""
 
     model: str = Field(min_length=1, description="demo, a folder, a hub id or backend:ref.")
+    adapter: str | None = Field(
+        None, min_length=1, description="The back end that loads the model; left out, the one that its name tells."
+    )
     data: str | None = Field(
         None, min_length=1, description="demo, an image folder, coco:FILE:FOLDER, whoops, or a hub dataset."
+    )
+    dataset: str | None = Field(
+        None, min_length=1, description="The reader that opens the data; left out, the one that its name tells."
     )
     samples: PositiveInt = Field(100, description="How many samples are scored.")
     seed: int = Field(0, ge=0, lt=2**63, description="Chooses the samples.")

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from headprune.errors import UsageError
+from headprune.hooks.local import is_local
 from headprune.recipes.schema import Recipe, Table
 
 if sys.version_info >= (3, 11):
@@ -60,7 +61,28 @@ def read_values(path: str | Path) -> Values:
         Recipe.model_validate({"model": "to be named"} | values)
     except ValidationError as error:
         raise usage_error(error, str(path), text) from error
-    return anchored(values, Path(path).absolute().parent)
+    folder = Path(path).absolute().parent
+    return plugins_anchored(anchored(values, folder), folder)
+
+
+PLUGINS = (
+    *(("adapter",), ("dataset",), ("scorer",), ("edit",)),
+    *(("evaluate", "scorer"), ("evaluate", "convergence_scorer")),
+)
+"""The settings that name a plugin: by its name, or as `./file.py:Class`."""
+
+
+def plugins_anchored(values: Values, folder: Path, path: tuple[str, ...] = ()) -> Values:
+    """`values` with the files of plugins made absolute, from `folder`."""
+    changed = {}
+    for key, value in values.items():
+        place = (*path, key)
+        if isinstance(value, dict):
+            value = plugins_anchored(value, folder, place)
+        elif place in PLUGINS and isinstance(value, str) and is_local(value):
+            value = str((folder / Path(value).expanduser()).resolve())
+        changed[key] = value
+    return changed
 
 
 def anchored(values: Values, folder: Path) -> Values:
@@ -87,22 +109,31 @@ def _anchor(text: str, folder: Path) -> str:
     return re.sub(r"(?:^|(?<=:))\.{1,2}/[^:]*", lambda path: str((folder / path[0]).resolve()), text)
 
 
-def refuse_plugin_files(values: Values, path: str | Path) -> None:
-    """Refuse a recipe that names a file with a plugin: a recipe is data and runs nothing that came with it.
+def refuse_plugin_files(values: Values, path: str | Path, allowed: bool = False) -> None:
+    """Refuse a recipe that names a file with a plugin: a recipe is data and runs nothing that came with it, unless the
+    user allows it. Where only data or a model can stand, no file of Python's is ever allowed.
 
     Raises:
         UsageError: it names one.
     """
-    evaluate = values.get("evaluate", {})
-    named = {key: values.get(key) for key in ("model", "data", "scorer", "edit", "engine")}
+    named = {key: values.get(key) for key in ("model", "data", "engine")}
     named["lesion.means_data"] = values.get("lesion", {}).get("means_data")
-    named |= {f"evaluate.{key}": evaluate.get(key) for key in ("scorer", "convergence_scorer")}
+    if not allowed:
+        named |= {".".join(place): _value_at(values, place) for place in PLUGINS}
     for key, value in named.items():
         if value is not None and re.search(r"\.py(?::|$)", value):
             option = key.rpartition(".")[2].replace("_", "-")
+            trust = ", or trust the recipe: --allow-local-plugins" if tuple(key.split(".")) in PLUGINS else ""
             raise UsageError(
-                f"recipe {path}: {key} names a file, {value!r}", f"pass it on the command line: --{option} {value}"
+                f"recipe {path}: {key} names a file, {value!r}",
+                f"pass it on the command line: --{option} {value}{trust}",
             )
+
+
+def _value_at(values: Values, place: tuple[str, ...]) -> Any:
+    for key in place[:-1]:
+        values = values.get(key, {})
+    return values.get(place[-1])
 
 
 def usage_error(error: ValidationError, source: str, text: str = "") -> UsageError:

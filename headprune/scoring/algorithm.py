@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from headprune.errors import UsageError
-from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import GradientScorer, LogitScorer, Scorer
 from headprune.patch.fit import versions
 from headprune.patch.patch import Array, Patch, PatchInfo
@@ -119,11 +118,9 @@ def _result(dataset: Dataset, drawn: Drawn, settings: ScoreSettings, per_sample:
     def alpha_of(means: Floats) -> Floats:
         return softmax(means, settings.temperature)
 
-    with blaming(f"scorer {settings.scorer_name}"):
-        described = settings.scorer.describe()
     info = PatchInfo(
         model=work.model,
-        scorer={"name": settings.scorer_name, **described},
+        scorer=settings.scorer_record(),
         edit=settings.edit_record(),
         comparable=settings.comparable.value,
         decode_at=settings.spoken_at.value,

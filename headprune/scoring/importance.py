@@ -10,7 +10,7 @@ import torch
 
 from headprune.edits.edit import Edit
 from headprune.errors import PluginError, UsageError
-from headprune.hooks.blame import blaming
+from headprune.hooks.blame import blaming, place
 from headprune.hooks.kinds import AnyScorer, GradientScorer, LogitScorer, Scorer
 from headprune.patch.patch import present
 from headprune.scoring.statistics import Floats
@@ -81,7 +81,7 @@ def fit_to(scorer: AnyScorer, dataset: Dataset) -> None:
             f"{name} needs gold captions, {dataset.ref} has none",
             "use --scorer bertscore, or exact with --scorer-option against=reference",
         )
-    with blaming(f"scorer {name}"):
+    with blaming(f"scorer {name}", scorer):
         scorer.fit(gold)
 
 
@@ -89,16 +89,18 @@ def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
     """Scores of `items`, [n], higher is better; checked."""
     check_gold(scorer, items)
     name = type(scorer).__name__
-    with blaming(f"scorer {name}"):
+    with blaming(f"scorer {name}", scorer):
         values = np.asarray(scorer.score(items), dtype=np.float64)
     if values.shape != (len(items),):
         raise PluginError(
-            f"scorer {name} returned {values.shape} scores for {len(items)} items", "one float per item, in order"
+            f"scorer {name} returned {values.shape} scores for {len(items)} items",
+            f"{place(type(scorer).score)}: one float per item, in order",
         )
     if not np.isfinite(values).all():
         bad = items[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise PluginError(
-            f"scorer {name} returned a score that is not finite for {bad.caption!r}", "scores must be finite"
+            f"scorer {name} returned a score that is not finite for {bad.caption!r}",
+            f"{place(type(scorer).score)}: scores must be finite",
         )
     return values if scorer.higher_is_better else -values
 
@@ -120,15 +122,19 @@ def check_gold(scorer: Scorer, items: Sequence[ScoreItem | RateItem]) -> None:
 def scored_tensor(scorer: LogitScorer | GradientScorer, given: LogitRows | Tensor, shape: tuple[int, ...]) -> Tensor:
     """What a scorer that needs no text makes of `given`, of the due shape, higher is better; checked."""
     name = type(scorer).__name__
-    with blaming(f"scorer {name}"):
+    with blaming(f"scorer {name}", scorer):
         values: Tensor = scorer.score(given)  # type: ignore[arg-type]  # each kind is given its own
     if not isinstance(values, torch.Tensor) or tuple(values.shape) != shape:
         found = list(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
         raise PluginError(
-            f"scorer {name} returned {found}, not a tensor {list(shape)}", "one number for each, in order"
+            f"scorer {name} returned {found}, not a tensor {list(shape)}",
+            f"{place(type(scorer).score)}: one number for each, in order",
         )
     if not torch.isfinite(values).all():
-        raise PluginError(f"scorer {name} returned a score that is not finite", "scores must be finite")
+        raise PluginError(
+            f"scorer {name} returned a score that is not finite",
+            f"{place(type(scorer).score)}: scores must be finite",
+        )
     return values.detach().cpu() if scorer.higher_is_better else -values.detach().cpu()
 
 

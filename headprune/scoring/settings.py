@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from headprune.edits.edit import Comparable, Edit
+from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import AnyScorer, GradientScorer
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Generation, Schedule
@@ -13,7 +15,8 @@ from headprune.types import DecodePoint, Generation, Schedule
 
 @dataclass(frozen=True, slots=True)
 class ScoreSettings:
-    """What Algorithm 1 is run with. `layers` are 0-based; the names are recorded in the patch.
+    """What Algorithm 1 is run with. `layers` are 0-based; the names, and which code stands behind them (`_origin`, of
+    `Catalogue.origin`), are recorded in the patch.
 
     A scorer that needs gradients takes derivatives at the last layer: `edit`, `decode_at` and `schedule` then play no
     part.
@@ -30,6 +33,8 @@ class ScoreSettings:
     temperature: float = 1.0
     generation: Generation = field(default_factory=Generation)
     seed: int = 0
+    edit_origin: Mapping[str, str] = field(default_factory=dict)
+    scorer_origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def by_gradients(self) -> bool:
@@ -50,7 +55,12 @@ class ScoreSettings:
         """What is done to a head, for patch and store."""
         if self.by_gradients:
             return {"name": "derivative"}
-        return {"name": self.edit_name, **self.edit.settings.model_dump(mode="json")}
+        return {"name": self.edit_name, **self.edit_origin, **self.edit.settings.model_dump(mode="json")}
+
+    def scorer_record(self) -> dict[str, Any]:
+        """What determines a score, for patch and store."""
+        with blaming(f"scorer {self.scorer_name}", self.scorer):
+            return {"name": self.scorer_name, **self.scorer_origin, **self.scorer.describe()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from headprune.hooks.blame import blaming
 from headprune.patch.apply import applied
 from headprune.patch.fit import model_record
 from headprune.patch.patch import Array
@@ -108,9 +107,7 @@ class Work:
             make: given those that are known and what to call with new ones, makes the others.
         """
         context = self._context(coefficients)
-        with blaming(f"scorer {self.settings.scorer_name}"):
-            described = {"name": self.settings.scorer_name, **self.settings.scorer.describe()}
-        scorer = self._store.scorer(described) if self._store else ""
+        scorer = self._store.scorer(self.settings.scorer_record()) if self._store else ""
         there = self._store.scores(context, scorer) if self._store else {}
         known = {key: there[key] for key in wanted if key in there}
         scores = dict(known)

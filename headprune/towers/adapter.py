@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What to load: `name` is a folder or a hub id; `dtype`, `device` are torch's names or `auto`."""
+    """What to load: `name` is a folder or a hub id; `dtype`, `device` are torch's names or `auto`. `backend` is the one
+    that was asked for by name or `./file.py:Class`; None where the model's own name tells."""
 
     name: str
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
     device_map: str | None = None
+    backend: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

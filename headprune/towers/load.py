@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headprune import demo
 from headprune.errors import ModelError, PluginError
+from headprune.hooks.blame import blaming
 from headprune.hooks.catalogue import catalogue
 from headprune.towers.adapter import Adapter, Backend, LoadRequest, Outline
 
@@ -20,7 +21,7 @@ def load_model(model: str, request: LoadRequest | None = None) -> Adapter:
 
     Args:
         model: what the user typed.
-        request: revision, dtype, device; its name is ignored.
+        request: revision, dtype, device, back end; its name is ignored.
 
     Raises:
         ModelError: not there, or of an unsupported family. PluginError: no such back end.
@@ -29,6 +30,9 @@ def load_model(model: str, request: LoadRequest | None = None) -> Adapter:
     adapter = backend.load(found)
     if model == "demo":
         adapter.ref = replace(adapter.ref, name="demo")
+    if found.backend:
+        # As it was asked for: a file has no other name by which what is exported could be loaded again.
+        adapter.ref = replace(adapter.ref, backend=found.backend)
     return adapter
 
 
@@ -40,11 +44,8 @@ def outline_model(model: str, request: LoadRequest | None = None) -> Outline:
 
 def locate(model: str, request: LoadRequest | None = None) -> tuple[Backend, LoadRequest]:
     """The back end that loads `model`, and the request to give it."""
-    head, colon, rest = model.partition(":")
-    # A prefix is a back end only if one of that name is installed or it cannot be part of a path.
-    known = catalogue().names("adapter")
-    named = colon and (head in known or not Path(model).exists())
-    name, ref = (head, rest) if named else (catalogue().written_by(Path(model)) or DEFAULT_BACKEND, model)
+    asked = request.backend if request else None
+    name, ref = (asked, model) if asked else _named(model)
     if model == "demo":
         ref = str(demo.model_path())
     elif not Path(ref).is_dir() and name == DEFAULT_BACKEND and not _HUB_ID.fullmatch(ref):
@@ -52,4 +53,14 @@ def locate(model: str, request: LoadRequest | None = None) -> tuple[Backend, Loa
     target = catalogue().load("adapter", name)
     if not (isinstance(target, type) and issubclass(target, Backend)):
         raise PluginError(f"adapter {name!r} is no subclass of headprune.Backend", "headprune plugins list")
-    return target(), replace(request or LoadRequest(ref), name=ref)
+    with blaming(f"adapter {name!r}", target):
+        return target(), replace(request or LoadRequest(ref), name=ref)
+
+
+def _named(model: str) -> tuple[str, str]:
+    """The back end that `model` tells, and what is to be loaded by it."""
+    head, colon, rest = model.partition(":")
+    # A prefix is a back end only if one of that name is installed or it cannot be part of a path.
+    if colon and (head in catalogue().names("adapter") or not Path(model).exists()):
+        return head, rest
+    return catalogue().written_by(Path(model)) or DEFAULT_BACKEND, model

@@ -39,7 +39,7 @@ def test_the_document(place):
 
 def test_a_broken_plugin_is_listed_with_its_reason_and_the_rest_works(broken):
     document = broken.document("plugins", "list")
-    reason = "ModuleNotFoundError: No module named 'no_such_module'"
+    reason = "ModuleNotFoundError: No module named 'no_such_module' at headprune_mended.py line 1"
     assert document["broken"] == [{"plugin": "headprune_mended", "package": "headprune_mended", "reason": reason}]
     (needy,) = (entry for entry in document["offers"] if entry["name"] == "needy")
     assert needy["needs"] == ["no-such-package>=2"]

@@ -184,7 +184,7 @@ def test_layers_that_are_not_there(place, layer):
         ("./overlap.py:Nothing", "overlap.py has no Nothing"),
         ("./overlap.py", "names a file but no class"),
         ("./overlap.py:Options", "no subclass of headprune.Scorer"),
-        ("./overlap.py:Mute", "scorer './overlap.py:Mute' failed: TypeError"),
+        ("./overlap.py:Mute", "scorer './overlap.py:Mute' failed at overlap.py line 17: TypeError"),
         ("./broken.py:Overlap", "broken.py line 2: ZeroDivisionError"),
     ],
 )
@@ -204,7 +204,7 @@ def test_captions_are_kept_when_the_scorer_fails(place, score):
     faulty = [*score, "--scorer", "./overlap.py:Faulty", "--samples", 2, "--out", "run"]
     (place / "fault").touch()
     failed = place.run(*faulty)
-    assert failed.exit_code == 3 and "scorer Faulty failed: ZeroDivisionError: no such luck" in failed.stderr
+    assert failed.exit_code == 3 and "scorer Faulty failed at overlap.py line 25: ZeroDivisionError: no such luck" in failed.stderr
     assert sorted(path.name for path in (place / "run").iterdir()) == ["recipe.toml", "run.sqlite"]
     (place / "fault").unlink()
     document = place.document(*faulty)

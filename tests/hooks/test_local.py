@@ -43,6 +43,13 @@ def test_two_files_of_one_name_are_two_plugins(place: Path):
     assert (load_local("./a/mine.py:VALUE"), load_local("./b/mine.py:VALUE")) == (1, 2)
 
 
+def test_a_changed_file_is_loaded_anew(place: Path):
+    for value in (1, 2):
+        (place / "mine.py").write_text(f"VALUE = {value}")
+        assert load_local("mine.py:VALUE") == value
+    assert not (place / "__pycache__").exists()
+
+
 def test_names_of_installed_plugins_are_not_files():
     assert not is_local("cider") and not is_local("my.pyramid") and not is_local("a:b")
     assert is_local("mine.py") and is_local("./my dir/mine.py:Mine")

@@ -28,16 +28,28 @@ def hook(body: str, name: str = "headprune_scorers()") -> str:
 
 SPEC = "return [headprune.ScorerSpec('bad', 'bad:Bad', 'none', {})]"
 BROKEN = {
-    "import": ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-    "syntax": ("def (", "SyntaxError"),
+    "import": ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module' at bad.py line 1"),
+    "syntax": ("def (", "at bad.py line 1"),
     "exit": ("raise SystemExit(3)", "SystemExit: 3"),
-    "misspelt hook": (hook("return []", "headprune_scorer()"), "unknown hook 'headprune_scorer'"),
-    "unknown argument": (hook("return []", "headprune_scorers(config)"), "'config'"),
-    "raises": (hook("return 1 / 0"), "ZeroDivisionError: division by zero"),
-    "no list": (hook("return 'cider'"), "headprune_scorers must return a list of ScorerSpec, not 'cider'"),
+    "misspelt hook": (
+        hook("return []", "headprune_scorer()"),
+        "no hook headprune_scorer (bad.py line 2): did you mean headprune_scorers?",
+    ),
+    "unknown argument": (hook("return []", "headprune_scorers(config)"), "asks for config (bad.py line 2)"),
+    "raises": (hook("return 1 / 0"), "ZeroDivisionError: division by zero at bad.py line 3"),
+    "no list": (
+        hook("return 'cider'"),
+        "headprune_scorers must return a list of ScorerSpec, not 'cider' (bad.py line 2)",
+    ),
     "nothing": (hook("pass"), "headprune_scorers must return a list of ScorerSpec, not None"),
     "another kind": (hook("return [headprune.EditSpec('bad', 'bad:Bad', 'none')]"), "must return a list of ScorerSpec"),
-    "no hook": ("def headprune_scorers(): return []", "no hook at all"),
+    "no mark": (
+        "def headprune_scorers(): return []",
+        "headprune_scorers is not marked (bad.py line 1): put @headprune.hookimpl above it",
+    ),
+    "no hook": ("import headprune", "no hook at all"),
+    "newer hooks": ("HEADPRUNE_HOOKS = 2\n" + hook("return []"), "pip install --upgrade headprune"),
+    "older hooks": ("HEADPRUNE_HOOKS = 0\n" + hook("return []"), "upgrade that package"),
     "requirement": (hook(SPEC.format("('torch >> 2',)")), "InvalidRequirement"),
     "requires as text": (hook(SPEC.format("('torch')")), "requires of 'bad' must be a tuple of requirements"),
 }
@@ -87,7 +99,7 @@ def test_a_class_of_another_kind_is_refused(install):
 )
 def test_a_class_that_cannot_be_made_is_the_plugins_fault(install, source, reason):
     install("good", source)
-    with pytest.raises(PluginError, match=rf"scorer 'fine' failed: .*{reason}") as caught:
+    with pytest.raises(PluginError, match=rf"scorer 'fine' failed at good.py line \d+: .*{reason}") as caught:
         make_scorer("fine", {})
     assert caught.value.__cause__ is not None
 

@@ -186,20 +186,44 @@ def test_data_has_to_be_named_somewhere() -> None:
 @pytest.mark.parametrize(
     ("text", "option"),
     [
-        ('scorer = "./mine.py:Mine"', "--scorer ./mine.py:Mine"),
+        ('scorer = "./mine.py:Mine"', "--scorer {here}/mine.py:Mine"),
         ('edit = "/abs/mine.py:Mine"', "--edit /abs/mine.py:Mine"),
         ('model = "backend.py:load"', "--model backend.py:load"),
-        ('[evaluate]\nscorer = "mine.py"', "--scorer mine.py"),
-        ('[evaluate]\nconvergence_scorer = "../mine.py:Mine"', "--convergence-scorer ../mine.py:Mine"),
+        ('[evaluate]\nscorer = "mine.py"', "--scorer {here}/mine.py"),
+        ('[evaluate]\nconvergence_scorer = "../mine.py:Mine"', "--convergence-scorer {above}/mine.py:Mine"),
     ],
 )
 def test_a_recipe_does_not_bring_a_plugin_of_its_own(tmp_path: Path, text: str, option: str) -> None:
     file = _file(tmp_path, text)
     with pytest.raises(UsageError, match="names a file") as caught:
         resolve(file, {"data": "demo"})
-    assert option in caught.value.hint
+    assert option.format(here=tmp_path, above=tmp_path.parent) in caught.value.hint
     with pytest.raises(UsageError, match="names a file"):
         read(file)
+
+
+def test_a_recipe_may_bring_plugins_when_it_is_trusted_and_they_lie_beside_it(tmp_path: Path) -> None:
+    file = _file(tmp_path, 'scorer = "./mine.py:Mine"\nadapter = "../a.py:A"\n[evaluate]\nscorer = "/b.py:B"\n')
+    recipe = resolve(file, {"model": "m"}, allow_local_plugins=True).recipe
+    named = (recipe.scorer, recipe.adapter, recipe.evaluate.scorer)
+    assert named == (f"{tmp_path}/mine.py:Mine", f"{tmp_path.parent}/a.py:A", "/b.py:B")
+
+
+def test_trust_lets_no_file_stand_for_a_model(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="model names a file"):
+        resolve(_file(tmp_path, 'model = "backend.py:load"'), {}, allow_local_plugins=True)
+
+
+def test_a_written_recipe_names_plugin_files_wherever_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = resolve(None, {"model": "m", "scorer": "./mine.py:Mine"}).recipe
+    assert recipe.scorer == "./mine.py:Mine"
+    again = tmp_path / "far" / "recipe.toml"
+    again.parent.mkdir()
+    again.write_text(dumps(recipe))
+    assert resolve(again, {}, allow_local_plugins=True).recipe.scorer == f"{tmp_path}/mine.py:Mine"
 
 
 def test_a_plugin_file_named_on_the_command_line_stands(tmp_path: Path) -> None:
