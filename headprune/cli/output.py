@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from headprune.errors import ExitCode, HeadpruneError, Notice
+from headprune.errors import ExitCode, HeadpruneError, Notice, PluginError
 from headprune.files import cannot_write
 
 if TYPE_CHECKING:
@@ -103,10 +103,21 @@ def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
             raise typer.Exit(int(ExitCode.FAILED)) from None
         # The last line of defence: a bug of ours is said to be one, and its traceback is a flag away.
         except Exception as error:
-            worded = cannot_write("a file", error)
+            worded = cannot_write("a file", error) or _plugins_fault(error)
             message = worded.message if worded else f"{type(error).__name__}: {error}"
             output.error(message, worded.hint if worded else "this is a bug in headprune; --debug shows where")
-            _end(error, ExitCode.FAILED, debug)
+            _end(error, worded.exit_code if worded else ExitCode.FAILED, debug)
+
+
+def _plugins_fault(error: Exception) -> PluginError | None:
+    """The error as a plugin's, where it came through code that did not come with headprune."""
+    from headprune.hooks.blame import outsider
+    from headprune.hooks.catalogue import catalogue
+
+    where = outsider(error, catalogue().packages())
+    if not where:
+        return None
+    return PluginError(f"plugin code failed at {where}: {type(error).__name__}: {error}", "mend it there; --debug")
 
 
 def _end(error: BaseException, code: ExitCode, debug: bool) -> None:

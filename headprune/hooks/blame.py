@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib.util import find_spec
 from io import TextIOBase
@@ -78,6 +78,22 @@ def owner(culprit: object) -> str:
     if home is None or module.startswith("headprune_local_"):
         return str(home or "that plugin")
     return f"the package {module.partition('.')[0]}"
+
+
+def outsider(error: BaseException, packages: Collection[str]) -> str:
+    """`file.py line 3`: the innermost line of a plugin's that the error came through, of a single file's or of one of
+    `packages` (top-level names); "" where it came through none.
+
+    For errors that were raised where no plugin was asked for anything in particular: in an adapter's model, in a hook.
+    """
+    found = ""
+    trace = error.__traceback__
+    while trace is not None:
+        top = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+        if top.startswith("headprune_local_") or top in packages:
+            found = f"{Path(trace.tb_frame.f_code.co_filename).name} line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 class Aside(TextIOBase):

@@ -91,6 +91,11 @@ class Catalogue:
         (home,) = (plugin for plugin in self.plugins for spec in plugin.specs if spec == self.find(kind, name))
         return {} if home.package == PROJECT else {"package": f"{home.package} {home.version}"}
 
+    def packages(self) -> set[str]:
+        """Top-level packages of the plugins that did not come with headprune."""
+        others = (spec for plugin in self.plugins if plugin.package != PROJECT for spec in plugin.specs)
+        return {spec.target.partition(":")[0].partition(".")[0] for spec in others if not is_local(spec.target)}
+
     def _specs(self, kind: str) -> list[Spec]:
         return [spec for plugin in self.plugins for spec in plugin.specs if isinstance(spec, KINDS[kind])]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from headprune.errors import PluginError
 from headprune.hooks.blame import Aside, at_import, where_raised
+from headprune.hooks.manager import check_version
 
 _LOCAL = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)")
 
@@ -48,6 +49,7 @@ def load_local(name: str) -> Any:
         try:
             with redirect_stdout(Aside(path.name)):
                 spec.loader.exec_module(module)
+            check_version(module)
         # The file is the user's: any error of it is reported with its line, an attempt to end the process too.
         except (Exception, SystemExit) as error:
             del sys.modules[module_name]

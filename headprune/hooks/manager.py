@@ -70,7 +70,7 @@ def collect_specs(plugin: ModuleType | object, name: str) -> tuple[Spec, ...]:
             of its spec class; or the plugin was built for another version of the hooks. Each with its file and line.
         packaging.requirements.InvalidRequirement: a spec requires something that cannot be read.
     """
-    _check_version(plugin)
+    check_version(plugin)
     for function in _functions(plugin):
         _check_hook(function)
     manager = pluggy.PluginManager(specs.PROJECT)
@@ -116,8 +116,12 @@ def _check_hook(function: Callable[..., Any]) -> None:
         raise TypeError(f"{name} is given nothing, and asks for {wanted} ({where}): take its arguments away")
 
 
-def _check_version(plugin: ModuleType | object) -> None:
-    """Refuse what says that it was built for other hooks."""
+def check_version(plugin: ModuleType | object) -> None:
+    """Refuse what says that it was built for other hooks.
+
+    Raises:
+        TypeError: it does.
+    """
     built_for = getattr(plugin, "HEADPRUNE_HOOKS", specs.VERSION)
     if built_for != specs.VERSION:
         newer = isinstance(built_for, int) and built_for > specs.VERSION

@@ -141,3 +141,27 @@ def test_a_scorer_that_fails_halfway_loses_nothing(mine):
     assert "what was made so far is kept in run" in said and "overlap.py: mend it there" in said
     (mine / "fault").unlink()
     assert mine.document(*words)["reused"] == 3 * 5  # the unchanged model and four heads
+
+
+def test_an_adapter_that_fails_in_the_middle_is_named(mine):
+    broken = """
+from headprune.hooks.catalogue import catalogue
+
+class Quiet(catalogue().load("adapter", "transformers")):
+    def load(self, request):
+        adapter = super().load(request)
+        adapter.decode = hush
+        return adapter
+
+def hush(*given):
+    raise ZeroDivisionError("hush")
+"""
+    (mine / "quiet.py").write_text(broken)
+    said = mine.refuses(3, *WORDS, "--adapter", "./quiet.py:Quiet", "--out", "run")
+    line = 1 + broken.splitlines().index('    raise ZeroDivisionError("hush")')
+    assert f"plugin code failed at quiet.py line {line}: ZeroDivisionError: hush" in said
+
+
+def test_a_file_for_other_hooks_is_refused(mine):
+    (mine / "mine.py").write_text("HEADPRUNE_HOOKS = 2\n" + MINE)
+    assert "pip install --upgrade headprune" in mine.refuses(3, *WORDS, "--out", "run")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from headprune.hooks.catalogue import catalogue
@@ -24,6 +26,8 @@ def broken(place, monkeypatch):
     catalogue.cache_clear()
     yield place
     catalogue.cache_clear()
+    for name in ("headprune_mended", "headprune_needy"):
+        sys.modules.pop(name, None)
 
 
 def test_the_document(place):
@@ -47,6 +51,18 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_the_rest_works(broken):
     text = " ".join(table.stdout.split())
     assert (table.exit_code, table.stderr) == (0, "")
     assert "broken: ModuleNotFoundError" in text and "needs no-such-package>=2 - judges" in text
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-plugins",)])
+def test_the_list_stands_whatever_a_plugin_does(broken, monkeypatch, flags):
+    monkeypatch.setenv("HEADPRUNE_NO_PLUGINS", "")
+    (broken / "headprune_mended.py").write_text("print('loud')\nraise SystemExit(5)")
+    (broken / "headprune_needy.py").write_text("print('louder')\n1 / 0")
+    document = broken.document(*flags, "plugins", "list")
+    assert {bad["plugin"] for bad in document["broken"]} == (
+        set() if flags else {"headprune_mended", "headprune_needy"}
+    )
+    assert {"cider", "isolate"} <= {offer["name"] for offer in document["offers"]}
 
 
 def test_naming_a_broken_plugin_is_refused(broken, score):

@@ -204,7 +204,10 @@ def test_captions_are_kept_when_the_scorer_fails(place, score):
     faulty = [*score, "--scorer", "./overlap.py:Faulty", "--samples", 2, "--out", "run"]
     (place / "fault").touch()
     failed = place.run(*faulty)
-    assert failed.exit_code == 3 and "scorer Faulty failed at overlap.py line 25: ZeroDivisionError: no such luck" in failed.stderr
+    assert (
+        failed.exit_code == 3
+        and "scorer Faulty failed at overlap.py line 25: ZeroDivisionError: no such luck" in failed.stderr
+    )
     assert sorted(path.name for path in (place / "run").iterdir()) == ["recipe.toml", "run.sqlite"]
     (place / "fault").unlink()
     document = place.document(*faulty)
