@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -59,7 +59,8 @@ class MeanAblate(Edit):
 
     comparable = Comparable.ACROSS
     removes = True
-    needs_means = True
+    needs = frozenset({"means"})
+    neutral: ClassVar[Mapping[str, Any] | None] = {}
 
     def variants(self, capture: Capture, heads: Sequence[int], context: Context) -> Rows:
         assert context.means is not None, "the sweep gives means to an edit that needs them"
@@ -83,6 +84,7 @@ class Scale(CoefficientEdit):
     settings: ScaleSettings
     comparable: ClassVar[Comparable] = Comparable.ACROSS
     removes = True
+    neutral: ClassVar[Mapping[str, Any] | None] = {"factor": 1.0}
 
     def coefficients(self, heads: Sequence[int], total: int) -> Tensor:
         return 1 + (self.settings.factor - 1) * one_hot(heads, total)

@@ -149,7 +149,7 @@ def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
         recipe.decode_at,
         recipe.schedule,
         batch,
-        settings.edit.needs_means,
+        settings.edit.needs,
         settings.scorer.needs,
     )
     paid = replace(estimate, expense=settings.scorer.expense(estimate.decodes, 1))
