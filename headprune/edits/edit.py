@@ -126,6 +126,19 @@ def repeated(states: Tensor, variants: int) -> Tensor:
     return states.expand(variants, *states.shape).flatten(0, 1)
 
 
+def replaced(capture: Capture, heads: Sequence[int], total: int, others: Tensor) -> Rows:
+    """Variants in which head h says what it says in `others`, in place of its own output.
+
+    Args:
+        heads: one a variant, 0-based, of `total` H.
+        others: [B, T, H*dh] or [T, H*dh], of which variant v takes the part of heads[v]; [V, B, T, H*dh] where each
+            variant has its own.
+    """
+    x, others = per_head(capture.heads, total), per_head(others.to(capture.heads), total)
+    chosen = one_hot(heads, total).to(x.device, torch.bool)[:, None, None, :, None]
+    return Rows(repeated(capture.residual, len(heads)), torch.where(chosen, others, x).flatten(-2).flatten(0, 1))
+
+
 def one_hot(heads: Sequence[int], total: int) -> Tensor:
     """[V, H], row v is 1 at heads[v]."""
     return torch.nn.functional.one_hot(torch.tensor(list(heads)), total).to(torch.float32)

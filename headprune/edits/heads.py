@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from headprune.edits.edit import Comparable, Context, Edit, Rows, one_hot, per_head, repeated, scaled
+from headprune.edits.edit import Comparable, Context, Edit, Rows, one_hot, repeated, replaced, scaled
 from headprune.hooks.kinds import Settings
 from headprune.towers.capture import Capture
 
@@ -64,11 +64,7 @@ class MeanAblate(Edit):
 
     def variants(self, capture: Capture, heads: Sequence[int], context: Context) -> Rows:
         assert context.means is not None, "the sweep gives means to an edit that needs them"
-        x = per_head(capture.heads, context.heads)
-        means = per_head(context.means.to(x.device, x.dtype), context.heads)
-        silent = one_hot(heads, context.heads).to(x.device, torch.bool)[:, None, None, :, None]
-        rows = torch.where(silent, means, x)
-        return Rows(repeated(capture.residual, len(heads)), rows.flatten(-2).flatten(0, 1))
+        return replaced(capture, heads, context.heads, context.means)
 
 
 class ScaleSettings(Settings):

@@ -16,13 +16,14 @@ from packaging.requirements import Requirement
 
 from headprune.hooks import specs
 from headprune.hooks.blame import Aside, at_import, place
-from headprune.hooks.specs import AdapterSpec, DatasetSpec, EditSpec, ScorerSpec, Spec
+from headprune.hooks.specs import AdapterSpec, DatasetSpec, EditSpec, ListenerSpec, ScorerSpec, Spec
 
 HOOKS: dict[str, type[Spec]] = {
     "headprune_scorers": ScorerSpec,
     "headprune_edits": EditSpec,
     "headprune_adapters": AdapterSpec,
     "headprune_datasets": DatasetSpec,
+    "headprune_listeners": ListenerSpec,
 }
 # What pluggy's marker leaves on a function.
 _MARK = f"{specs.PROJECT}_impl"

@@ -1,4 +1,4 @@
-"""What Algorithm 1 is run with, and how far it is."""
+"""What Algorithm 1 is run with."""
 
 from __future__ import annotations
 
@@ -61,14 +61,3 @@ class ScoreSettings:
         """What determines a score, for patch and store."""
         with blaming(f"scorer {self.scorer_name}", self.scorer):
             return {"name": self.scorer_name, **self.scorer_origin, **self.scorer.describe()}
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is: `done` of `total` captions (or heads scored without text) in the stage called `stage`;
-    `samples` pictures share them."""
-
-    stage: str
-    done: int
-    total: int
-    samples: int

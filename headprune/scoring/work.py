@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from headprune.events import Progress
 from headprune.patch.apply import applied
 from headprune.patch.fit import model_record
 from headprune.patch.patch import Array
 from headprune.runs.store import RunStore
 from headprune.scoring.sampling import Drawn
-from headprune.scoring.settings import Progress, ScoreSettings
+from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.sweep import Captions, SweepPlan, sweep
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Key

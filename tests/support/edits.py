@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-
-from headprune import Comparable, Edit, Rows
-from headprune.edits.edit import one_hot, per_head, repeated
+from headprune import Comparable, Edit, replaced
 
 
 class _Put(Edit):
@@ -18,10 +15,7 @@ class _Put(Edit):
     neutral: ClassVar = {}
 
     def variants(self, capture, heads, context):
-        chosen = one_hot(heads, context.heads).bool()[:, None, None, :, None]
-        own = per_head(capture.heads, context.heads)
-        rows = torch.where(chosen, per_head(self.other(context), context.heads), own)
-        return Rows(repeated(capture.residual, len(heads)), rows.flatten(-2).flatten(0, 1))
+        return replaced(capture, heads, context.heads, self.other(context))
 
 
 class Swap(_Put):
