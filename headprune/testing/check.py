@@ -122,7 +122,7 @@ def _arguments(folder: Path) -> list[str]:
     module.touch()
     switched_off = [part for name in _UNWANTED for part in ("-p", f"no:{name}")]
     within = [f"--config-file={config}", f"--rootdir={folder}", f"--basetemp={folder / 'temporary'}"]
-    return [str(module), *within, "--noconftest", "--assert=plain", *switched_off]
+    return [str(module), *within, "--noconftest", "--assert=plain", "--tb=native", *switched_off]
 
 
 @contextmanager
@@ -187,8 +187,8 @@ def _fault(raised: pytest.ExceptionInfo[BaseException], culprit: object) -> str:
     """What went wrong, and at which line of the plugin, where it went wrong in the plugin."""
     error = raised.value
     if isinstance(error, AssertionError | pytest.fail.Exception):
-        # Where pytest rewrote the contract, it puts what was compared behind the message.
-        said = str(error).partition("\nassert ")[0].strip() or str(raised.traceback[-1].statement)
+        # Where pytest rewrote the contract, it puts what was compared behind the message, or in its place.
+        said = f"\n{error}".partition("\nassert ")[0].strip() or " ".join(str(raised.traceback[-1].statement).split())
         where = line_in(error, culprit)
     else:
         said = str(error) if isinstance(error, HeadpruneError) else f"{type(error).__name__}: {error}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from PIL import Image, ImageChops
 
 from headprune.errors import DataError, PictureError, UsageError
 from headprune.hooks.kinds import DatasetReader
+from headprune.pictures import PICTURE_ENDINGS
 from headprune.scoring.sampling import draw
 from headprune.testing.contract import Contract, assert_unknown_option_is_refused
 from headprune.types import Dataset, LeftOut, Sample
@@ -56,20 +60,24 @@ class DatasetContract(Contract):
         moved = [known for known in first if first[known] != again.get(known)]
         assert not moved, f"opened again, the id {moved[0]!r} is another sample's, or no sample's"
 
-    def test_opening_makes_no_picture(self, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-        """`open` opens no picture and draws none: `load` does, one at a time."""
-        made = 0
-        begin = Image.Image.__init__
+    def test_opening_touches_no_picture(self, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`open` reads no picture's file and makes no picture: `load` does, one at a time."""
+        touched: list[str] = []
 
-        def counted(picture: Image.Image, *arguments: Any, **more: Any) -> None:
-            nonlocal made
-            made += 1
-            begin(picture, *arguments, **more)
+        def noted(function: Callable[..., Any]) -> Callable[..., Any]:
+            def noting(what: object, *arguments: Any, **more: Any) -> Any:
+                if isinstance(what, Image.Image) or Path(str(what)).suffix.lower() in PICTURE_ENDINGS:
+                    touched.append(type(what).__name__ if isinstance(what, Image.Image) else str(what))
+                return function(what, *arguments, **more)
+
+            return noting
 
         with monkeypatch.context() as patch:
-            patch.setattr(Image.Image, "__init__", counted)
+            # Every Pillow picture begins with its __init__, opened or drawn; the other three are the ways to a file.
+            for home, name in ((Image.Image, "__init__"), (builtins, "open"), (io, "open"), (Path, "open")):
+                patch.setattr(home, name, noted(getattr(home, name)))
             _open(source)
-        assert not made, f"{made} pictures are opened or drawn before anyone asks for them: leave it to `load`"
+        assert not touched, f"opened or drawn before anyone asks `load` for it: {touched[0]}"
 
     def test_pictures_are_rgb(self, source: Source) -> None:
         """`load` gives a Pillow picture of mode RGB."""

@@ -100,6 +100,20 @@ class OpensAll(Colours):
         return replace(super().sample(file), load=Image.open(file).copy)
 
 
+class ReadsAll(Colours):
+    """Reads every picture's file, and decodes it when it is asked for."""
+
+    def sample(self, file: Path) -> Sample:
+        return replace(super().sample(file), load=partial(read_picture, file.read_bytes(), file.name))
+
+
+class DrawsAll(Colours):
+    """Draws every picture, and gives a copy of it when it is asked for."""
+
+    def sample(self, file: Path) -> Sample:
+        return replace(super().sample(file), load=Image.new("RGB", (4, 3), file.stem).copy)
+
+
 class WithAlpha(Colours):
     """Gives RGBA."""
 
@@ -223,7 +237,7 @@ WRONG: dict[str, tuple[type[DatasetReader], ...]] = {
     "test_samples_in_a_tuple": (InAList,),
     "test_ids_are_unique_text": (Numbers, Twins),
     "test_ids_are_stable": (CountsOn,),
-    "test_opening_makes_no_picture": (OpensAll,),
+    "test_opening_touches_no_picture": (OpensAll, ReadsAll, DrawsAll),
     "test_pictures_are_rgb": (WithAlpha,),
     "test_each_load_opens_anew": (KeepsPictures,),
     "test_a_seed_draws_the_same_samples": (AsItComes,),
