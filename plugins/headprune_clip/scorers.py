@@ -133,4 +133,4 @@ class RefClipScore(ClipScore):
     def _one(self, picture: Tensor, caption: Tensor, *gold: Tensor) -> float:
         by_picture = super()._one(picture, caption)
         by_gold = max(0.0, *(float(caption @ one) for one in gold))
-        return 2 * by_picture * by_gold / (by_picture + by_gold) if by_picture and by_gold else 0.0
+        return 2 * by_picture * by_gold / (by_picture + by_gold) if by_picture else 0.0

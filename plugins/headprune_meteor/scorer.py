@@ -82,10 +82,8 @@ class Meteor(Scorer):
         if not item.gold:
             raise UsageError(f"sample {item.sample!r} has no gold captions", "meteor needs them for every sample")
         parameters = self.settings.model_dump(exclude={"synonyms"})
-        gold = [_words(caption) for caption in item.gold]
-        return float(
-            meteor_score(gold, _words(item.caption), stemmer=self._stemmer, wordnet=self._wordnet, **parameters)
-        )
+        gold, said = [_WORD.findall(caption) for caption in item.gold], _WORD.findall(item.caption)
+        return float(meteor_score(gold, said, stemmer=self._stemmer, wordnet=self._wordnet, **parameters))
 
     def _synsets(self) -> Any:
         """What gives a word's synsets: WordNet, or without `synonyms` an empty one."""
@@ -99,7 +97,3 @@ class Meteor(Scorer):
                 "python -m nltk.downloader wordnet, or --scorer-option synonyms=false: words and stems only",
             ) from error
         return wordnet.synsets
-
-
-def _words(caption: str) -> list[str]:
-    return _WORD.findall(caption.lower())

@@ -116,15 +116,22 @@ def changed(folder: Path, to: Path, change: Callable[[dict[str, torch.Tensor]], 
     return str(to)
 
 
-def test_embeddings_on_one_line_score_w_or_nothing(make: Make, tiny_clip: Path, tmp_path: Path, items) -> None:
+def test_embeddings_on_one_line_score_w_or_nothing(
+    make: Make, make_ref: Make, tiny_clip: Path, tmp_path: Path, items: list[ScoreItem]
+) -> None:
     def flatten(weights: dict[str, torch.Tensor]) -> None:
-        # Both projections of rank one, to the same vector: every embedding is it, or its opposite.
+        # Both projections of rank one, to the same vector: every embedding is it, or its opposite. By these rows there
+        # are pictures and captions of either kind.
         line = torch.arange(1.0, 25.0)[:, None]
-        for name in ("visual_projection.weight", "text_projection.weight"):
-            weights[name] = line @ weights[name][:1]
+        for name, row in {"visual_projection.weight": 1, "text_projection.weight": 5}.items():
+            weights[name] = line @ weights[name][row : row + 1]
 
-    scores = make(model=changed(tiny_clip, tmp_path / "flat", flatten)).score(items)
+    flat = changed(tiny_clip, tmp_path / "flat", flatten)
+    scores, by_gold = make(model=flat).score(items), make_ref(model=flat).score(items)
     assert {round(score, 5) for score in scores} == {0.0, 2.5}
+    # The harmonic mean of 2.5 and 1; of 2.5 and nothing, for a caption that lies opposite to all gold captions.
+    pairs = {(round(score, 5), round(other, 5)) for score, other in zip(scores, by_gold, strict=True)}
+    assert pairs == {(0.0, 0.0), (2.5, 0.0), (2.5, round(5 / 3.5, 5))}
 
 
 def test_pictures_turned_around_score_what_was_below_nought(make: Make, tiny_clip: Path, tmp_path: Path, items) -> None:
