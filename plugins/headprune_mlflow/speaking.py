@@ -14,6 +14,17 @@ from headprune import HeadpruneError
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 # MLflow asks a server that is down again for some four minutes. In the middle of a run that is right.
 _HURRIED = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+_ADVICE = (
+    (
+        "unsupported URI",
+        "pip install 'headprune[mlflow]' for a database, or give a server: tracking_uri=http://HOST:PORT",
+    ),
+    (
+        "MLFLOW_ALLOW_FILE_STORE",
+        "export MLFLOW_ALLOW_FILE_STORE=true, or give a database: tracking_uri=sqlite:///mlflow.db",
+    ),
+)
+_UP = "see that the server is up and takes you, or give another: tracking_uri=http://HOST:PORT"
 _CHATTY = ("mlflow", "alembic", "urllib3.connectionpool")
 
 
@@ -34,11 +45,8 @@ def speaking_to_mlflow(hurried: bool = False) -> Iterator[None]:
             yield
         # Requests' errors are OSErrors, too.
         except (MlflowException, OSError) as error:
-            raise HeadpruneError(
-                f"MLflow: {_reason(error)}",
-                "see that the server is up, or choose another tracking_uri; databases need "
-                "pip install 'headprune[mlflow]'",
-            ) from error
+            advice = next((step for sign, step in _ADVICE if sign in str(error)), _UP)
+            raise HeadpruneError(f"MLflow: {_reason(error)}", advice) from error
 
 
 @contextmanager
@@ -68,11 +76,11 @@ def _hushed() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, on one line, without the password that an address may hold."""
+    """What went wrong, in a sentence, without the password that an address may hold."""
     cause = error
     while behind := cause.__cause__ or cause.__context__:
         cause = behind
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).partition(". ")[0]
     if cause is not error and isinstance(cause, OSError):
         # "API request to http://... failed with exception HTTPConnectionPool(...": why is at the bottom of it.
         text = f"{text.partition(' failed with ')[0]} failed: {cause}"
