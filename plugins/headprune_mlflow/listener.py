@@ -127,7 +127,9 @@ class Mlflow(Listener):
     def failed(self, run: RunFailed) -> None:
         """End the run as failed, or as killed where somebody stopped it; the tag `error` says why."""
         interrupted = run.kind == "KeyboardInterrupt"
-        self._log({"seconds": run.seconds}, tags={"error": ": ".join(filter(None, (run.kind, run.reason)))}, hurried=True)
+        self._log(
+            {"seconds": run.seconds}, tags={"error": ": ".join(filter(None, (run.kind, run.reason)))}, hurried=True
+        )
         with speaking_to_mlflow(hurried=True):
             self._client.set_terminated(self._run, "KILLED" if interrupted else "FAILED")
 

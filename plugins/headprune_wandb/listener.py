@@ -125,7 +125,10 @@ class Wandb(Listener):
     def failed(self, run: RunFailed) -> None:
         """End the run with an exit code, that of a killed run where somebody stopped it; `error` says why."""
         interrupted = run.kind == "KeyboardInterrupt"
-        self._end({"seconds": run.seconds, "error": f"{run.kind}: {run.reason}"}, _KILLED if interrupted else 1)
+        self._end(
+            {"seconds": run.seconds, "error": ": ".join(filter(None, (run.kind, run.reason)))},
+            exit_code=_KILLED if interrupted else 1,
+        )
 
     def _end(self, summary: dict[str, Any], exit_code: int) -> None:
         with _speaking():
