@@ -90,7 +90,8 @@ class Mlflow(Listener):
                 self._client.set_terminated(self._run, "FAILED")
             raise
         if changes:
-            notice(f"MLflow takes names and values of limited length and form: {'; '.join(changes)}")
+            more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+            notice(f"MLflow takes names and values of limited length and form: {'; '.join(changes[:3])}{more}")
 
     def progressed(self, progress: Progress) -> None:
         """Log the progress, now and then, and whenever a stage ends."""

@@ -39,12 +39,10 @@ def speaking_to_mlflow(hurried: bool = False) -> Iterator[None]:
         HeadpruneError: MLflow, or the server behind it, fails.
     """
     with _environment({**_QUIET, **(_HURRIED if hurried else {})}), _hushed():
-        from mlflow.exceptions import MlflowException
-
         try:
             yield
-        # Requests' errors are OSErrors, too.
-        except (MlflowException, OSError) as error:
+        # Its stores raise all kinds of errors, a bare Exception among them.
+        except Exception as error:
             advice = next((step for sign, step in _ADVICE if sign in str(error)), _UP)
             raise HeadpruneError(f"MLflow: {_reason(error)}", advice) from error
 

@@ -16,7 +16,7 @@ from headprune.hooks.specs import AdapterSpec
 SHIPPED = {
     "scorer": {"bertscore", "bleu", "cider", "gradient", "logit", "rouge"},
     "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"},
-    "listener": set(),
+    "listener": {"jsonl", "mlflow", "wandb"},
     "adapter": {"transformers"},
     "dataset": {"coco", "demo", "hub", "imagefolder", "whoops"},
 }
@@ -41,6 +41,7 @@ def test_everything_shipped_loads(kind: str, name: str):
         ("scorer", "cidre", "cider"),
         ("edit", "isolat", "isolate"),
         ("dataset", "woops", "whoops"),
+        ("listener", "jsnol", "jsonl"),
         ("adapter", "transformer", "transformers"),
     ],
 )
