@@ -8,8 +8,8 @@
             return MyScorer()
 
 Raters of layers have `LayerRaterContract`, scorers of logits and of gradients `LogitScorerContract` and
-`GradientScorerContract`, dataset readers `DatasetContract`. A promise is overridden or skipped only with a reason:
-`departs`.
+`GradientScorerContract`, dataset readers `DatasetContract`, listeners `ListenerContract`. A promise is overridden or
+skipped only with a reason: `departs`.
 Needs pytest (`pip install 'headprune[test]'`).
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headprune.testing.datasets import DatasetContract as DatasetContract
     from headprune.testing.likelihoods import GradientScorerContract as GradientScorerContract
     from headprune.testing.likelihoods import LogitScorerContract as LogitScorerContract
+    from headprune.testing.listeners import ListenerContract as ListenerContract
     from headprune.testing.raters import LayerRaterContract as LayerRaterContract
     from headprune.testing.scorers import ScorerContract as ScorerContract
 
@@ -31,6 +32,7 @@ _HOME_OF = {
     "DatasetContract": "headprune.testing.datasets",
     "GradientScorerContract": "headprune.testing.likelihoods",
     "LayerRaterContract": "headprune.testing.raters",
+    "ListenerContract": "headprune.testing.listeners",
     "LogitScorerContract": "headprune.testing.likelihoods",
     "ScorerContract": "headprune.testing.scorers",
     "departs": "headprune.testing.contract",

@@ -17,7 +17,7 @@ SHIPPED = {
     "scorer": {"bertscore", "bleu", "cider", "clipscore", "gradient", "logit", "meteor", "refclipscore", "rouge"}
     | {"vqa-exact", "vqa-f1"},
     "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"},
-    "listener": set(),
+    "listener": {"jsonl", "mlflow", "wandb"},
     "adapter": {"transformers"},
     "dataset": {"coco", "demo", "hub", "imagefolder", "whoops"},
 }
@@ -42,6 +42,7 @@ def test_everything_shipped_loads(kind: str, name: str):
         ("scorer", "cidre", "cider"),
         ("edit", "isolat", "isolate"),
         ("dataset", "woops", "whoops"),
+        ("listener", "jsnol", "jsonl"),
         ("adapter", "transformer", "transformers"),
     ],
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from headprune_jsonl.listener import JsonLines
 from headprune_likelihood.gradient import Gradient
 from headprune_likelihood.logit import Logit
 from headprune_ngram.exact import Exact
@@ -178,6 +179,7 @@ def test_the_surrounding_session_is_as_before() -> None:
         (Logit, "LogitScorerContract", "scorer"),
         (Gradient, "GradientScorerContract", "scorer"),
         (DemoReader, "DatasetContract", "source"),
+        (JsonLines, "ListenerContract", "listener"),
     ],
 )
 def test_each_kind_has_its_contract(made: Any, contract: str, fixture: str) -> None:
