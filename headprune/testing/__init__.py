@@ -8,8 +8,8 @@
             return MyScorer()
 
 Raters of layers have `LayerRaterContract`, scorers of logits and of gradients `LogitScorerContract` and
-`GradientScorerContract`. A promise is overridden or skipped only with a reason: `departs`.
-Needs pytest (`pip install 'headprune[test]'`).
+`GradientScorerContract`, back ends of models `AdapterContract`. A promise is overridden or skipped only with a reason:
+`departs`. Needs pytest (`pip install 'headprune[test]'`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headprune.testing.adapters import AdapterContract as AdapterContract
     from headprune.testing.contract import departs as departs
     from headprune.testing.likelihoods import GradientScorerContract as GradientScorerContract
     from headprune.testing.likelihoods import LogitScorerContract as LogitScorerContract
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # Imported when first used: pytest loads `pytest_plugin` of this package in every session, and most need no torch.
 _HOME_OF = {
+    "AdapterContract": "headprune.testing.adapters",
     "GradientScorerContract": "headprune.testing.likelihoods",
     "LayerRaterContract": "headprune.testing.raters",
     "LogitScorerContract": "headprune.testing.likelihoods",
@@ -33,7 +35,9 @@ _HOME_OF = {
     "departs": "headprune.testing.contract",
 }
 
-MODULES = tuple(sorted(set(_HOME_OF.values())))
+# Those in which an assert tells what it compared.
+_PARTS = {f"headprune.testing.{name}" for name in ("near", "patches", "places", "towers", "words")}
+MODULES = tuple(sorted({*_HOME_OF.values(), *_PARTS}))
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605
 
 
