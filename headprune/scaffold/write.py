@@ -1,0 +1,71 @@
+"""Writes the package: templates are packages that work as they lie there, called `placeholder`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from headprune.errors import UsageError
+from headprune.files import writing_folder
+from headprune.hooks.catalogue import KINDS, catalogue
+from headprune.scaffold.names import Names, named, refuse_taken
+
+TEMPLATES = Path(__file__).parent / "templates"
+_COMMON = "common"
+
+
+def write_package(kind: str, name: str, out: Path | None = None) -> Path:
+    """Write an installable package with a working plugin of `kind` called `name`, and return its folder.
+
+    Args:
+        kind: scorer, edit, adapter, dataset or listener.
+        name: what users will type, such as `colour-words`.
+        out: the folder, absent or empty; by default `headprune-NAME` in the current one.
+
+    Raises:
+        UsageError: no such kind; a name that cannot be, or is taken; a folder that holds something. Nothing is written.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"there is no kind {kind!r}", f"kinds: {', '.join(KINDS)}")
+    names = named(name)
+    _refuse_confusion(kind, names)
+    refuse_taken(names, catalogue())
+    folder = out or Path(names.package)
+    with writing_folder(folder) as beside:
+        for template, path in _templates(kind):
+            target = beside / _filled(str(path).encode(), kind, names).decode()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(_filled(template.read_bytes(), kind, names))
+    return folder
+
+
+def _templates(kind: str) -> Iterator[tuple[Path, Path]]:
+    """The files of the kind's template, and of what all have in common; with their paths in the package."""
+    for root in (TEMPLATES / _COMMON, TEMPLATES / kind):
+        for file in sorted(root.rglob("*")):
+            # Where headprune is installed, pip has compiled them.
+            if file.is_file() and "__pycache__" not in file.parts:
+                yield file, file.relative_to(root)
+
+
+def _filled(text: bytes, kind: str, names: Names) -> bytes:
+    """`text` with the plugin's names in place of the template's; what holds none, such as a picture, stays as it is."""
+    said = {b"headprune_": names.module, b"test_": f"test_{names.snake}", b"": names.name}
+
+    def fill(found: re.Match[bytes]) -> bytes:
+        if found[0] == b"KIND":
+            return kind.encode()
+        return (names.cls if found[0] == b"Placeholder" else said[found[1] or b""]).encode()
+
+    return re.sub(rb"(headprune_|test_)?placeholder|Placeholder|KIND", fill, text)
+
+
+def _refuse_confusion(kind: str, names: Names) -> None:
+    """Raise UsageError where the template's code means something else by the name of the class to be."""
+    for template, _ in _templates(kind):
+        if template.suffix == ".py" and re.search(rf"\b{names.cls}\b", template.read_text(encoding="utf-8")):
+            raise UsageError(
+                f"{names.name!r} would make a class {names.cls}, and the code around it means another by that",
+                "choose another name",
+            )
