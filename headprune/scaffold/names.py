@@ -74,4 +74,6 @@ def refuse_taken(names: Names, installed: Catalogue) -> None:
 
 
 def _taken(names: Names, why: str) -> UsageError:
-    return UsageError(f"{names.name!r} is taken: {why}", "choose another name; headprune plugins list shows what there is")
+    return UsageError(
+        f"{names.name!r} is taken: {why}", "choose another name; headprune plugins list shows what there is"
+    )

@@ -10,7 +10,7 @@
 Raters of layers have `LayerRaterContract`, scorers of logits and of gradients `LogitScorerContract` and
 `GradientScorerContract`, dataset readers `DatasetContract`. A promise is overridden or skipped only with a reason:
 `departs`.
-Needs pytest (`pip install 'headprune[test]'`).
+Needs pytest (`pip install 'headprune[plugins]'`).
 """
 
 from __future__ import annotations

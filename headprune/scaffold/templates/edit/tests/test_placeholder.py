@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from headprune.testing import EditContract
 
-from headprune_placeholder.edit import Placeholder, PlaceholderSettings
+from headprune_placeholder.edit import (
+    Placeholder,
+    PlaceholderSettings,
+)
 
 
 class TestContract(EditContract):

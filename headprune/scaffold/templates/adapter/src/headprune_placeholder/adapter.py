@@ -1,4 +1,4 @@
-"""The adapter `placeholder`: what headprune has to know of the model in `model.py`."""
+"""The adapter `placeholder`: what headprune must know of our model."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ LAYOUT = headprune.TowerLayout(
 class PlaceholderAdapter(headprune.Adapter):
     """The loaded model. headprune reads its tower by hooks, and never writes it again.
 
-    B pictures, T tokens each, width d, H heads of width dh. All pictures of this model
-    are of one `form`; one that cuts pictures up by their size says how by `form()`.
+    B pictures, T tokens each, width d, H heads of width dh; R rows of states, S steps,
+    V words. A model that cuts up pictures by their size says how by its `form`.
     """
 
     def __init__(self, model: Captioner, ref: headprune.ModelRef) -> None:
@@ -150,18 +150,19 @@ class PlaceholderAdapter(headprune.Adapter):
 
     def loading(self) -> str:
         """Return lines of Python that load FOLDER without headprune, into `model`."""
-        return "from headprune_placeholder.model import load\n\nmodel = load(FOLDER)"
+        return f"from {load.__module__} import load\n\nmodel = load(FOLDER)"
 
 
 class PlaceholderBackend(headprune.Backend):
-    """Loads `placeholder:FOLDER`, and `placeholder:tiny`, a model made of chance."""
+    """Loads `placeholder:FOLDER`. MODEL `placeholder:tiny` is made of chance."""
 
     def load(self, request: headprune.LoadRequest) -> PlaceholderAdapter:
         """Return the loaded model, in eval mode, on the device that is asked for."""
         folder = _folder(request)
         model = tiny() if folder is None else load(folder)
         model.to(_device(request), _dtype(request))
-        return PlaceholderAdapter(model, headprune.ModelRef("placeholder", request.name))
+        ref = headprune.ModelRef("placeholder", request.name)
+        return PlaceholderAdapter(model, ref)
 
     def outline(self, request: headprune.LoadRequest) -> headprune.Outline:
         """Return the model's sizes. Read no weights: this is asked before `load`."""
@@ -195,14 +196,18 @@ def _folder(request: headprune.LoadRequest) -> Path | None:
     """Where the model lies; None for `tiny`."""
     if request.revision or request.device_map:
         raise headprune.ModelError(
-            "--revision and --device-map mean nothing to placeholder", "leave them out"
+            "--revision and --device-map mean nothing to placeholder",
+            "leave them out",
         )
+    if request.name == "tiny":
+        return None
     folder = Path(request.name)
-    if request.name == "tiny" or (folder / CONFIG).is_file():
-        return None if request.name == "tiny" else folder
-    raise headprune.ModelError(
-        f"{request.name} is no folder with a {CONFIG}", "placeholder:tiny needs none"
-    )
+    if not (folder / CONFIG).is_file():
+        raise headprune.ModelError(
+            f"{request.name} is no folder with a {CONFIG}",
+            "placeholder:tiny needs none",
+        )
+    return folder
 
 
 def _device(request: headprune.LoadRequest) -> torch.device:

@@ -1,4 +1,4 @@
-"""A small captioner, which stands for the model that you have. It knows no headprune."""
+"""A small captioner. It stands for the model that you have, and knows no headprune."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ END = 0
 
 @dataclass(frozen=True)
 class Config:
-    """The model's shape: heads of each layer, pixels of a picture's and a patch's side."""
+    """Heads of each layer, widths, and pixels of a picture's and of a patch's side."""
 
     heads: tuple[int, ...] = (4, 4, 4)
     head_width: int = 8
     width: int = 32
     side: int = 32
     patch: int = 8
-    words: tuple[str, ...] = ("", *"a the one two red blue cat dog sits runs".split())
+    words: tuple[str, ...] = ("", "a", "red", "blue", "cat", "dog", "sits", "runs")
 
 
 class SelfAttention(nn.Module):
@@ -61,8 +61,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        x = x + self.mlp(self.norm2(x))
-        return x
+        return x + self.mlp(self.norm2(x))
 
 
 class Tower(nn.Module):
@@ -94,16 +93,17 @@ class Captioner(nn.Module):
         self.words = nn.Embedding(len(config.words), config.width)
 
     def pixels(self, pictures: Sequence[Image]) -> Tensor:
-        """[B, 3, side, side], from -1 to 1; all of a picture, squeezed into a square."""
+        """[B, 3, side, side], from -1 to 1: all of a picture, squeezed to a square."""
         size = (self.config.side, self.config.side)
         squares = [np.asarray(picture.resize(size)) for picture in pictures]
         return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2) / 127.5 - 1
 
     def logits(self, states: Tensor, before: Tensor) -> Tensor:
-        """How well each word goes on, [R, S, V], behind the words `before` it, [R, S]."""
+        """How well each word follows those `before` it, [R, S] -> [R, S, V]."""
         said = self.words(before).cumsum(dim=1)
-        hidden = (self.norm(states).mean(dim=1, keepdim=True) * 4 + said).tanh()
-        return hidden @ self.words.weight.T
+        seen = self.norm(states).mean(dim=1, keepdim=True)
+        logits: Tensor = (4 * seen + said).tanh() @ self.words.weight.T
+        return logits
 
     @torch.no_grad()
     def captions(self, states: Tensor, most: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The dataset `placeholder`: a text file, a picture's path and a caption a line."""
+"""The dataset `placeholder`: a text file of pictures' paths and captions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 
 class PlaceholderSettings(headprune.Settings):
-    r"""What can be set, by `--dataset-option separator=';'` or in a recipe.
+    """What can be set, by `--dataset-option separator=';'` or in a recipe.
 
     Attributes:
         separator: what stands between path and caption; a tab, unless set.
@@ -20,7 +20,10 @@ class PlaceholderSettings(headprune.Settings):
 
 
 class Placeholder(headprune.DatasetReader):
-    """Opens `placeholder:FILE`. A picture with several lines has several captions."""
+    """Opens `placeholder:FILE`, which has a path and a caption a line.
+
+    Paths are relative to the file. A picture with several lines has several captions.
+    """
 
     Settings = PlaceholderSettings
     settings: PlaceholderSettings

@@ -1,4 +1,4 @@
-"""The listener `placeholder`: says on stderr which heads of each layer count most."""
+"""The listener `placeholder`: says on stderr which heads count most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scorer `placeholder`: how many words a caption shares with its reference."""
+"""The scorer `placeholder`: the words a caption shares with its reference."""
 
 from __future__ import annotations
 
