@@ -26,8 +26,9 @@ class _LikelihoodContract(AnyScorerContract):
 
     def _assert_close(self, found: Tensor, wanted: Tensor, when: str, tolerance: float) -> None:
         """NaN equals NaN: that numbers are finite is another promise."""
-        close = found.shape == wanted.shape and torch.allclose(found, wanted, tolerance, tolerance, equal_nan=True)
-        assert close, f"numbers differ {when}: {wanted.tolist()} and {found.tolist()}"
+        assert found.shape == wanted.shape, f"shapes differ {when}: {tuple(wanted.shape)} and {tuple(found.shape)}"
+        close = torch.allclose(found, wanted, tolerance, tolerance, equal_nan=True)
+        assert close, f"numbers differ {when}, by up to {float((found - wanted).abs().max())}"
 
 
 class LogitScorerContract(_LikelihoodContract):
