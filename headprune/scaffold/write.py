@@ -11,8 +11,9 @@ from headprune.files import writing_folder
 from headprune.hooks.catalogue import KINDS, catalogue
 from headprune.scaffold.names import Names, named, refuse_taken
 
-TEMPLATES = Path(__file__).parent / "templates"
-_COMMON = "common"
+_TEMPLATES = Path(__file__).parent / "templates"
+_CHECKED_ON = {"adapter": " --model tiny", "dataset": " --data example/captions.txt"}
+"""What `headprune plugins check` has to be told of a template, beside its name."""
 
 
 def write_package(kind: str, name: str, out: Path | None = None) -> Path:
@@ -42,7 +43,7 @@ def write_package(kind: str, name: str, out: Path | None = None) -> Path:
 
 def _templates(kind: str) -> Iterator[tuple[Path, Path]]:
     """The files of the kind's template, and of what all have in common; with their paths in the package."""
-    for root in (TEMPLATES / _COMMON, TEMPLATES / kind):
+    for root in (_TEMPLATES / "common", _TEMPLATES / kind):
         for file in sorted(root.rglob("*")):
             # Where headprune is installed, pip has compiled them.
             if file.is_file() and "__pycache__" not in file.parts:
@@ -51,14 +52,15 @@ def _templates(kind: str) -> Iterator[tuple[Path, Path]]:
 
 def _filled(text: bytes, kind: str, names: Names) -> bytes:
     """`text` with the plugin's names in place of the template's; what holds none, such as a picture, stays as it is."""
-    said = {b"headprune_": names.module, b"test_": f"test_{names.snake}", b"": names.name}
-
-    def fill(found: re.Match[bytes]) -> bytes:
-        if found[0] == b"KIND":
-            return kind.encode()
-        return (names.cls if found[0] == b"Placeholder" else said[found[1] or b""]).encode()
-
-    return re.sub(rb"(headprune_|test_)?placeholder|Placeholder|KIND", fill, text)
+    said = {
+        b"headprune_placeholder": names.module,
+        b"test_placeholder": f"test_{names.snake}",
+        b"placeholder": names.name,
+        b"Placeholder": names.cls,
+        b"KIND": kind,
+        b" CHECKED_ON": _CHECKED_ON.get(kind, ""),
+    }
+    return re.sub(b"|".join(said), lambda found: said[found[0]].encode(), text)
 
 
 def _refuse_confusion(kind: str, names: Names) -> None:

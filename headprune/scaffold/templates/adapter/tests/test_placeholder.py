@@ -14,7 +14,7 @@ from headprune_placeholder.adapter import PlaceholderBackend
 class TestContract(AdapterContract):
     """Each promise is a test that is inherited: nothing else is to be written here."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def source(self) -> tuple[PlaceholderBackend, str]:
         return PlaceholderBackend(), "tiny"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,8 +61,9 @@ class Layer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        attended: Tensor = x + self.attention(self.norm1(x))
+        said: Tensor = attended + self.mlp(self.norm2(attended))
+        return said
 
 
 class Tower(nn.Module):
@@ -101,8 +103,9 @@ class Captioner(nn.Module):
     def logits(self, states: Tensor, before: Tensor) -> Tensor:
         """How well each word follows those `before` it, [R, S] -> [R, S, V]."""
         said = self.words(before).cumsum(dim=1)
-        seen = self.norm(states).mean(dim=1, keepdim=True)
-        logits: Tensor = (4 * seen + said).tanh() @ self.words.weight.T
+        # What CLS has seen, and no word has said.
+        unsaid = (self.norm(states[:, :1]) - said).tanh()
+        logits: Tensor = unsaid @ self.words.weight.T
         return logits
 
     @torch.no_grad()
@@ -122,7 +125,8 @@ class Captioner(nn.Module):
 
 def build(config: Config, weights: Mapping[str, Tensor]) -> Captioner:
     """The model with these very weights, which are not copied."""
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # A layer that lost all its heads is empty.
         model = Captioner(config)
     model.load_state_dict(weights, assign=True)
     return model.eval()
@@ -132,7 +136,11 @@ def tiny() -> Captioner:
     """A model with weights made of chance, always the same, to try things on."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Captioner(Config()).eval()
+        model = Captioner(Config())
+        for weight in model.parameters():
+            if weight.dim() > 1:  # Large: every head then makes a difference.
+                nn.init.normal_(weight, std=0.3)
+    return model.eval()
 
 
 def read_config(folder: Path) -> Config:
