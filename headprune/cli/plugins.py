@@ -69,10 +69,8 @@ def _summary(summary: object, needs: object) -> str:
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="scorer, edit, adapter, dataset or listener.")],
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="What users will type: lower-case words with hyphens between them.")
-    ],
+    kind: Annotated[str, typer.Argument(help="scorer, edit, adapter, dataset or listener.")],
+    name: Annotated[str, typer.Argument(help="What users will type: lower-case words with hyphens between them.")],
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The package's folder. (default: headprune-NAME, here)", show_default=False),
@@ -103,7 +101,7 @@ def new(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As headprune plugins list has it, or ./file.py:Class.")],
+    name: Annotated[str, typer.Argument(help="As headprune plugins list has it, or ./file.py:Class.")],
     kind: Annotated[
         str | None,
         typer.Option(
