@@ -18,6 +18,7 @@ from headprune_placeholder.model import (
     Captioner,
     Config,
     build,
+    hollow,
     load,
     read_config,
     save,
@@ -168,8 +169,7 @@ class PlaceholderBackend(headprune.Backend):
         """Return the model's sizes. Read no weights: this is asked before `load`."""
         folder = _folder(request)
         config = Config() if folder is None else read_config(folder)
-        with torch.device("meta"):
-            model = Captioner(config)
+        model = hollow(config)
         return headprune.Outline(
             geometry=headprune.measure(headprune.find_sites(model, LAYOUT), LAYOUT),
             tokens=_tokens(config),

@@ -123,11 +123,16 @@ class Captioner(nn.Module):
         return [self.config.words.index(word) for word in caption.split()]
 
 
-def build(config: Config, weights: Mapping[str, Tensor]) -> Captioner:
-    """The model with these very weights, which are not copied."""
+def hollow(config: Config) -> Captioner:
+    """The model's shape alone: no weight of it is there."""
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # A layer that lost all its heads is empty.
-        model = Captioner(config)
+        return Captioner(config)
+
+
+def build(config: Config, weights: Mapping[str, Tensor]) -> Captioner:
+    """The model with these very weights, which are not copied."""
+    model = hollow(config)
     model.load_state_dict(weights, assign=True)
     return model.eval()
 
