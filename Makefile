@@ -18,7 +18,7 @@ LAVIS_TESTS := tests/hooks/test_lazy.py tests/hooks/test_local.py tests/hooks/te
 	tests/report tests/runs tests/scoring/test_importance.py tests/scoring/test_statistics.py tests/test_labels.py \
 	tests/test_pictures.py tests/towers/test_calls.py
 
-.PHONY: demo test test-browser families test-lavis check bench format build clean
+.PHONY: demo test test-scaffold test-browser families test-lavis check bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -41,6 +41,10 @@ $(LOOKS):
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
+
+# New plugins, each installed into one environment that is made for them, tested, checked and run.
+test-scaffold: $(VENV)/.test
+	HEADPRUNE_SCAFFOLD=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scaffold
 
 # The report in headless Chromium. It needs Debian's chromium and chromium-driver, which it does not install:
 # apt-get install chromium chromium-driver. Selenium comes from PyPI and downloads nothing itself.
