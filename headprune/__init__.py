@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from headprune.edits.edit import Context as Context
     from headprune.edits.edit import Edit as Edit
     from headprune.edits.edit import Rows as Rows
+    from headprune.edits.edit import one_hot as one_hot
+    from headprune.edits.edit import per_head as per_head
+    from headprune.edits.edit import repeated as repeated
+    from headprune.edits.edit import replaced as replaced
+    from headprune.edits.edit import scaled as scaled
+    from headprune.edits.heads import CoefficientEdit as CoefficientEdit
     from headprune.errors import DataError as DataError
     from headprune.errors import HeadpruneError as HeadpruneError
     from headprune.errors import ModelError as ModelError
@@ -22,17 +28,24 @@ if TYPE_CHECKING:
     from headprune.errors import PluginError as PluginError
     from headprune.errors import UsageError as UsageError
     from headprune.errors import notice as notice
+    from headprune.events import LayerScored as LayerScored
+    from headprune.events import Progress as Progress
+    from headprune.events import RunFailed as RunFailed
+    from headprune.events import RunFinished as RunFinished
+    from headprune.events import RunStarted as RunStarted
     from headprune.hooks.catalogue import make_scorer as make_scorer
     from headprune.hooks.datasets import open_dataset as open_dataset
     from headprune.hooks.kinds import DatasetReader as DatasetReader
     from headprune.hooks.kinds import GradientScorer as GradientScorer
     from headprune.hooks.kinds import LayerRater as LayerRater
+    from headprune.hooks.kinds import Listener as Listener
     from headprune.hooks.kinds import LogitScorer as LogitScorer
     from headprune.hooks.kinds import Scorer as Scorer
     from headprune.hooks.kinds import Settings as Settings
     from headprune.hooks.specs import AdapterSpec as AdapterSpec
     from headprune.hooks.specs import DatasetSpec as DatasetSpec
     from headprune.hooks.specs import EditSpec as EditSpec
+    from headprune.hooks.specs import ListenerSpec as ListenerSpec
     from headprune.hooks.specs import ScorerSpec as ScorerSpec
     from headprune.hooks.specs import hookimpl as hookimpl
     from headprune.jobs.apply import choose_change as choose_change
@@ -88,13 +101,15 @@ if TYPE_CHECKING:
     from headprune.types import ScoreItem as ScoreItem
 
 _HOMES = {
-    "headprune.edits.edit": "Comparable Context Edit Rows",
+    "headprune.edits.edit": "Comparable Context Edit Rows one_hot per_head repeated replaced scaled",
+    "headprune.edits.heads": "CoefficientEdit",
     "headprune.errors": "DataError HeadpruneError ModelError Notice "
     "PatchError PictureError PluginError UsageError notice",
+    "headprune.events": "LayerScored Progress RunFailed RunFinished RunStarted",
     "headprune.hooks.catalogue": "make_scorer",
     "headprune.hooks.datasets": "open_dataset",
-    "headprune.hooks.kinds": "DatasetReader GradientScorer LayerRater LogitScorer Scorer Settings",
-    "headprune.hooks.specs": "AdapterSpec DatasetSpec EditSpec ScorerSpec hookimpl",
+    "headprune.hooks.kinds": "DatasetReader GradientScorer LayerRater Listener LogitScorer Scorer Settings",
+    "headprune.hooks.specs": "AdapterSpec DatasetSpec EditSpec ListenerSpec ScorerSpec hookimpl",
     "headprune.jobs.apply": "choose_change",
     "headprune.jobs.evaluate": "evaluate",
     "headprune.jobs.perspectives.concreteness": "concreteness",

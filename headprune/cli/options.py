@@ -53,6 +53,15 @@ Edit = Annotated[
 EditOption = Annotated[
     list[str] | None, typer.Option("--edit-option", help="key=value for the edit.", show_default=False)
 ]
+Listener = Annotated[
+    str | None,
+    typer.Option(
+        "--listener", help="Hears how the run goes: jsonl, mlflow, wandb, or ./file.py:Class.", show_default=False
+    ),
+]
+ListenerOption = Annotated[
+    list[str] | None, typer.Option("--listener-option", help="key=value for the listener.", show_default=False)
+]
 DatasetOption = Annotated[
     list[str] | None, typer.Option("--dataset-option", help="key=value for the dataset's reader.", show_default=False)
 ]

@@ -12,7 +12,7 @@ from headprune.cli.output import Output
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from headprune.scoring.settings import Progress as Step
+    from headprune.events import Progress as Step
 
 # Seconds between plain lines: a log file of an hour's run stays readable.
 _PLAIN_EVERY = 10.0

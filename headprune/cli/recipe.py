@@ -31,7 +31,7 @@ def check(
         resolved = resolve(file, {}, allow_local_plugins)
         recipe = resolved.recipe
         named = [("scorer", recipe.scorer), ("edit", recipe.edit), ("scorer", recipe.evaluate.scorer)]
-        named += [(kind, name) for kind, name in (("adapter", recipe.adapter), ("dataset", recipe.dataset)) if name]
+        named += [(kind, name) for kind in ("adapter", "dataset", "listener") if (name := getattr(recipe, kind))]
         for kind, name in named:
             # A file is looked into only when it is used: checking a recipe runs nothing.
             if not is_local(name):

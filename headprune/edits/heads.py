@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from headprune.edits.edit import Comparable, Context, Edit, Rows, one_hot, per_head, repeated, scaled
+from headprune.edits.edit import Comparable, Context, Edit, Rows, one_hot, repeated, replaced, scaled
 from headprune.hooks.kinds import Settings
 from headprune.towers.capture import Capture
 
@@ -59,15 +59,12 @@ class MeanAblate(Edit):
 
     comparable = Comparable.ACROSS
     removes = True
-    needs_means = True
+    needs = frozenset({"means"})
+    neutral: ClassVar[Mapping[str, Any] | None] = {}
 
     def variants(self, capture: Capture, heads: Sequence[int], context: Context) -> Rows:
         assert context.means is not None, "the sweep gives means to an edit that needs them"
-        x = per_head(capture.heads, context.heads)
-        means = per_head(context.means.to(x.device, x.dtype), context.heads)
-        silent = one_hot(heads, context.heads).to(x.device, torch.bool)[:, None, None, :, None]
-        rows = torch.where(silent, means, x)
-        return Rows(repeated(capture.residual, len(heads)), rows.flatten(-2).flatten(0, 1))
+        return replaced(capture, heads, context.heads, context.means)
 
 
 class ScaleSettings(Settings):
@@ -87,6 +84,7 @@ class Scale(CoefficientEdit):
     settings: ScaleSettings
     comparable: ClassVar[Comparable] = Comparable.ACROSS
     removes = True
+    neutral: ClassVar[Mapping[str, Any] | None] = {"factor": 1.0}
 
     def coefficients(self, heads: Sequence[int], total: int) -> Tensor:
         return 1 + (self.settings.factor - 1) * one_hot(heads, total)

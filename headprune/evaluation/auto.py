@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from headprune.errors import UsageError
 from headprune.evaluation.captions import captions_under
+from headprune.events import Progress
 from headprune.hooks.kinds import Scorer
 from headprune.patch.patch import Patch, ScaleRule
 from headprune.patch.prune import PruneRule, choose_pruned
 from headprune.scoring.importance import scored
-from headprune.scoring.settings import Progress
 from headprune.scoring.statistics import mean_interval
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch

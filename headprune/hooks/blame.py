@@ -31,8 +31,8 @@ def blaming(plugin: str, culprit: object) -> Iterator[None]:
             yield
     except HeadpruneError:
         raise
-    # A plugin may raise anything at all; it is chained, so that --debug shows how it came to that.
-    except Exception as error:
+    # A plugin may raise anything at all, or end the process; it is chained, so that --debug shows how it came to that.
+    except (Exception, SystemExit) as error:
         reason = f"{plugin} failed{_at(where_raised(error, culprit))}: {type(error).__name__}: {error}"
         raise PluginError(reason, f"a fault of {owner(culprit)}: mend it there; --debug shows the traceback") from error
 

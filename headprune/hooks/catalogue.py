@@ -14,17 +14,19 @@ from packaging.requirements import Requirement
 
 from headprune.errors import PluginError, UsageError
 from headprune.hooks.blame import blaming
+from headprune.hooks.checks import check_needs
 from headprune.hooks.folder import folder_plugins
-from headprune.hooks.kinds import AnyScorer, Configurable, DatasetReader, Scorer
+from headprune.hooks.kinds import SCORER_NEEDS, AnyScorer, Configurable, DatasetReader, Listener, Scorer
 from headprune.hooks.local import imported, is_local, load_local, local_digest
 from headprune.hooks.manager import Plugin, installed_plugins
-from headprune.hooks.specs import PROJECT, AdapterSpec, DatasetSpec, EditSpec, ScorerSpec, Spec
+from headprune.hooks.specs import PROJECT, AdapterSpec, DatasetSpec, EditSpec, ListenerSpec, ScorerSpec, Spec
 
 KINDS: dict[str, type[Spec]] = {
     "scorer": ScorerSpec,
     "edit": EditSpec,
     "adapter": AdapterSpec,
     "dataset": DatasetSpec,
+    "listener": ListenerSpec,
 }
 
 
@@ -38,7 +40,7 @@ class Catalogue:
         self.plugins = plugins
 
     def names(self, kind: str) -> list[str]:
-        """Names of one kind (`scorer`, `edit`, `adapter`, `dataset`), sorted."""
+        """Names of one kind (`scorer`, `edit`, `adapter`, `dataset`, `listener`), sorted."""
         return sorted(spec.name for spec in self._specs(kind))
 
     def find(self, kind: str, name: str) -> Spec:
@@ -152,6 +154,14 @@ def make_scorer(name: str, options: dict[str, Any]) -> Scorer:
 def make_any_scorer(name: str, options: dict[str, Any]) -> AnyScorer:
     """A scorer of any kind by name or local file, set up with raw options. Raises as `make_scorer` does."""
     made: AnyScorer = make("scorer", name, get_args(AnyScorer), options)
+    base = next(base for base in get_args(AnyScorer) if isinstance(made, base))
+    check_needs(made, f"scorer {name!r}", SCORER_NEEDS if base is Scorer else base.needs)
+    return made
+
+
+def make_listener(name: str, options: dict[str, Any]) -> Listener:
+    """A run listener by name or local file, set up with raw options. Raises as `make_scorer` does."""
+    made: Listener = make("listener", name, (Listener,), options)
     return made
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headprune.hooks.manager import Plugin
-from headprune.hooks.specs import AdapterSpec, DatasetSpec, EditSpec, ScorerSpec, Spec
+from headprune.hooks.specs import AdapterSpec, DatasetSpec, EditSpec, ListenerSpec, ScorerSpec, Spec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,6 +24,7 @@ _BASES: dict[str, type[Spec]] = {
     **dict.fromkeys(("Edit", "CoefficientEdit"), EditSpec),
     "Backend": AdapterSpec,
     "DatasetReader": DatasetSpec,
+    "Listener": ListenerSpec,
 }
 
 

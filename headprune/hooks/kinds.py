@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headprune.errors import UsageError
+from headprune.events import LayerScored, Progress, RunFailed, RunFinished, RunStarted
 from headprune.types import Dataset, Expense, LogitRows, RateItem, ScoreItem
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class ScorerBase(Configurable, ABC):
         Asks nobody. Where it is not None the user is asked to agree before anything is scored.
         """
         return None
+
+
+SCORER_NEEDS = frozenset({"gold", "picture"})
+"""What a scorer of captions may need."""
 
 
 class Scorer(ScorerBase):
@@ -135,6 +140,32 @@ class GradientScorer(ScorerBase):
 
 AnyScorer = Scorer | LogitScorer | GradientScorer
 """A scorer of any kind."""
+
+
+class Listener(Configurable):
+    """Hears how a run goes, for a tracker of experiments or a log. Every method does nothing unless it is overridden.
+
+    `started` comes first and once; then `progressed` and `layer_scored`, in the order of the work; `finished` or
+    `failed` last and once. A run that goes on where it was cut off is another run to a listener (`run.resumed`).
+
+    What a listener raises in `started` ends the run, before any work is done. What it raises later is announced, it
+    hears nothing more, and the run goes on.
+    """
+
+    def started(self, run: RunStarted) -> None:
+        """The model is loaded, nothing is scored yet."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Some more captions, or heads scored without text; often."""
+
+    def layer_scored(self, layer: LayerScored) -> None:
+        """All heads of a layer have their importance; of a oneshot run all layers come when the sweep is done."""
+
+    def finished(self, run: RunFinished) -> None:
+        """The patch is written."""
+
+    def failed(self, run: RunFailed) -> None:
+        """The run ended by an error, or was interrupted."""
 
 
 class DatasetReader(Configurable, ABC):

@@ -63,6 +63,10 @@ class DatasetSpec(Spec):
     """A dataset reader: `target` names a subclass of `headprune.DatasetReader`; DATA `name` or `name:rest` takes it."""
 
 
+class ListenerSpec(Spec):
+    """A run listener: `target` names a subclass of `headprune.Listener`."""
+
+
 @hookspec
 def headprune_scorers() -> list[ScorerSpec]:
     """Scorers this plugin offers. Fires when the catalogue is built; return a list, empty if none."""
@@ -84,4 +88,10 @@ def headprune_adapters() -> list[AdapterSpec]:
 @hookspec
 def headprune_datasets() -> list[DatasetSpec]:
     """Dataset readers this plugin offers. Fires when the catalogue is built; return a list, empty if none."""
+    return []
+
+
+@hookspec
+def headprune_listeners() -> list[ListenerSpec]:
+    """Run listeners this plugin offers. Fires when the catalogue is built; return a list, empty if none."""
     return []

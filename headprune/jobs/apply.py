@@ -11,6 +11,7 @@ import numpy as np
 from headprune.errors import notice
 from headprune.evaluation.auto import candidates, validation_size
 from headprune.evaluation.table1 import Change
+from headprune.events import Progress
 from headprune.files import refuse_unless_free
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.auto import AutoSearch, Searched
@@ -22,7 +23,6 @@ from headprune.patch.fit import check_fit
 from headprune.patch.patch import Patch, ScaleRule
 from headprune.patch.prune import PruneRule, choose_pruned, head_list, silent
 from headprune.recipes.schema import Recipe
-from headprune.scoring.settings import Progress
 from headprune.types import Expense
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from headprune.errors import DataError, UsageError, notice
 from headprune.evaluation.auto import AutoPruning, AutoSettings, search_fraction, validation_size
+from headprune.events import Progress
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.opening import batch_for, dataset_for, labelled
 from headprune.patch.patch import Patch
@@ -20,7 +21,6 @@ from headprune.runs.store import FILE as STORE
 from headprune.runs.store import canonical
 from headprune.scoring.importance import fit_to
 from headprune.scoring.kept import kept_importances, patch_of_first
-from headprune.scoring.settings import Progress
 from headprune.towers.adapter import Adapter
 from headprune.types import Dataset, Generation, Sample, Schedule
 

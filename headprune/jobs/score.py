@@ -13,9 +13,11 @@ import torch
 
 from headprune.edits.edit import Edit
 from headprune.errors import PluginError, UsageError, notice
+from headprune.events import Progress, RunFinished
 from headprune.files import refuse_unless_free
 from headprune.hooks.catalogue import catalogue, make, make_any_scorer
 from headprune.hooks.kinds import GradientScorer
+from headprune.jobs.listening import listened_score, listener_of
 from headprune.jobs.opening import (
     announce_left_out,
     asked_rows,
@@ -37,7 +39,7 @@ from headprune.scoring.algorithm import ScoreResult, score_heads
 from headprune.scoring.estimate import Estimate, estimate_score
 from headprune.scoring.kept import keep_importances
 from headprune.scoring.sampling import Drawn, draw
-from headprune.scoring.settings import Progress, ScoreSettings
+from headprune.scoring.settings import ScoreSettings
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, choose_batch
 from headprune.towers.load import outline_model
@@ -63,7 +65,7 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     """
     if recipe.engine != "local":
         raise UsageError(f"no engine {recipe.engine!r}", "engine: local")
-    settings_of = _checked(recipe)
+    settings_of, listener = _checked(recipe), listener_of(recipe)
     if not (out / STORE).is_file():
         refuse_unless_free(out)
     dataset = dataset_for(recipe)
@@ -85,9 +87,12 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
         "fingerprint": fingerprint(adapter),
     }
     start = time.perf_counter()
-    with RunFolder.claim(out, identity, dumps(recipe)) as run:
+    with (
+        RunFolder.claim(out, identity, dumps(recipe)) as run,
+        listened_score(recipe, listener, adapter, drawn, settings, progress, out, run.resumed) as told,
+    ):
         try:
-            result = score_heads(adapter, dataset, drawn, settings, run.store, progress)
+            result = score_heads(adapter, dataset, drawn, settings, run.store, told.progressed, told.layer_scored)
         except PluginError:
             if not run.store.is_empty():
                 notice(f"what was made so far is kept in {out}: once the plugin is mended, the same command goes on")
@@ -96,7 +101,9 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
         keep_importances(run.store, result.patch, result.per_sample, result.layers)
         save_patch(result.patch, run.patch)
         _announce_ties(result.patch)
-        return Scored(result, drawn, out, out / run.patch.name, time.perf_counter() - start)
+        done = Scored(result, drawn, out, out / run.patch.name, time.perf_counter() - start)
+        told.finished(RunFinished(done.patch, done.seconds, result.decoded, result.reused))
+        return done
 
 
 def _announce_ties(patch: Patch) -> None:
@@ -119,7 +126,7 @@ def score(
         dataset: from `headprune.open_dataset`, or made of `headprune.Sample`s.
         progress: called as captions come.
         settings: of a recipe, with its defaults: samples=100, seed=0, layers="all", scorer="bertscore",
-            scorer_options={}, edit="isolate", decode_at="layer", schedule="oneshot", temperature=1.0, ...
+            scorer_options={}, edit="isolate", decode_at="layer", schedule="oneshot", temperature=1.0, listener=None
 
     Raises:
         UsageError: a setting is unknown or wrong. PluginError: a scorer or edit is unknown or misbehaves.
@@ -129,7 +136,11 @@ def score(
     announce_left_out(drawn.left_out)
     generation = labelled(recipe.generation.plain(), adapter, dataset)
     chosen = _checked(recipe)(adapter.geometry, batch_for(recipe, adapter), generation)
-    return score_heads(adapter, dataset, drawn, chosen, progress=progress)
+    start = time.perf_counter()
+    with listened_score(recipe, listener_of(recipe), adapter, drawn, chosen, progress) as told:
+        result = score_heads(adapter, dataset, drawn, chosen, None, told.progressed, told.layer_scored)
+        told.finished(RunFinished(None, time.perf_counter() - start, result.decoded, result.reused))
+        return result
 
 
 def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
@@ -149,7 +160,7 @@ def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
         recipe.decode_at,
         recipe.schedule,
         batch,
-        settings.edit.needs_means,
+        settings.edit.needs,
         settings.scorer.needs,
     )
     paid = replace(estimate, expense=settings.scorer.expense(estimate.decodes, 1))

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from headprune.errors import ModelError, UsageError, notice
 from headprune.perspectives.contributions import by_source, taken_apart
-from headprune.perspectives.passes import Passes, Seen
 from headprune.scoring.statistics import Floats
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Pictures, picture_batches
 from headprune.towers.memory import Room
+from headprune.towers.passes import Passes, Seen
 from headprune.types import Grid, Sample
 
 Maps = Annotated[NDArray[np.float32], InstanceOf()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headprune.edits.edit import Edit
 from headprune.perspectives.heatmap import Heatmap, where_layers_look
-from headprune.scoring.sweep import Captions, SweepPlan, mean_head_outputs, sweep
+from headprune.scoring.sweep import Captions, SweepPlan, sweep
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import UNCHANGED, Batch
 from headprune.types import DecodePoint, Generation, Sample
@@ -56,8 +56,7 @@ def what_heads_say(
     """
     plan = SweepPlan(tuple(layers), tuple(layers), edit, DecodePoint.LAYER, generation, batch)
     said: Captions = {}
-    means = mean_head_outputs(adapter, samples, layers, batch) if edit.needs_means else None
-    sweep(adapter, samples, plan, {}, said.update, means)
+    sweep(adapter, samples, plan, {}, said.update)
     heads_in = adapter.geometry.heads_in
     return Heads(
         layers=tuple(layers),

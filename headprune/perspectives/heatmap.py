@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headprune.errors import ModelError
-from headprune.perspectives.passes import Passes
 from headprune.scoring.statistics import Floats, mean_intervals
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Pictures, picture_batches
 from headprune.towers.memory import Room
+from headprune.towers.passes import Passes
 from headprune.types import Grid, Interval, Sample
 
 Reader = Literal["cls", "mean"]

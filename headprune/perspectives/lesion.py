@@ -162,13 +162,13 @@ def _captions(
     last = adapter.geometry.layers
     done = 0
     for some, traced in traces(adapter, samples, batch, layers, [last]):
-        ids = [sample.id for sample in some]
+        ids = [sample.id for sample in some.samples]
         queue.put([(id_, UNCHANGED, UNCHANGED) for id_ in ids], traced.states[last], traced.form)
         for number, place in enumerate(places):
             states_of = partial(_some_lesions, lesioner, traced, place, lesions)
             for start, stop, states in room.pieces(len(lesions), states_of, len(ids)):
                 queue.put([(id_, number, which) for which in range(start, stop) for id_ in ids], states, traced.form)
-        done += len(some)
+        done += len(ids)
         progress(done)
     queue.flush()
     return said

@@ -25,7 +25,7 @@ def captions_by_layer(
     queue = DecodeQueue(Decoder(adapter, generation, batch), said.__setitem__)
     for some, traced in traces(adapter, samples, batch, depths=[layer + 1 for layer in layers]):
         for layer in layers:
-            queue.put([(sample.id, layer, 0) for sample in some], traced.states[layer + 1], traced.form)
+            queue.put([(sample.id, layer, 0) for sample in some.samples], traced.states[layer + 1], traced.form)
     queue.flush()
     return [[said[sample.id, layer, 0] for layer in layers] for sample in samples]
 
@@ -48,7 +48,7 @@ States = Iterator[tuple[Sequence[Sample], Tensor, Form]]
 def states_of_layer(adapter: Adapter, samples: Sequence[Sample], layer: int, batch: Batch) -> States:
     """What is read of a tower that stops behind `layer`."""
     for some, traced in traces(adapter, samples, batch, depths=[layer + 1]):
-        yield some, traced.states[layer + 1], traced.form
+        yield some.samples, traced.states[layer + 1], traced.form
 
 
 def states_of_head(adapter: Adapter, samples: Sequence[Sample], layer: int, head: int, batch: Batch) -> States:
@@ -58,7 +58,7 @@ def states_of_head(adapter: Adapter, samples: Sequence[Sample], layer: int, head
         capture = traced.captures[layer]
         rows = isolate.variants(capture, [head], context)
         replayed = replay(adapter.sites[layer], capture, rows.residual, rows.heads)
-        yield some, stopped(adapter.reads, replayed, capture), traced.form
+        yield some.samples, stopped(adapter.reads, replayed, capture), traced.form
 
 
 def labels_with_probability(

@@ -76,8 +76,8 @@ def mean_inputs(
             total = _summed(capture.residual)
             total = total if per_token else total.sum(dim=0, keepdim=True)
             sums[layer] = sums[layer] + total if layer in sums else total
-        done += len(some)
-        tokens += len(some) * traced.captures[layers[0]].residual.shape[1]
+        done += len(some.samples)
+        tokens += len(some.samples) * traced.captures[layers[0]].residual.shape[1]
         progress(done)
     return InputMeans(
         of={layer: total / (done if per_token else tokens) for layer, total in sums.items()},

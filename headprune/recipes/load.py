@@ -19,6 +19,7 @@ from headprune.recipes.toml import Values, anchored, plugins_anchored, read_valu
 _OWNER_OF = {
     "scorer_options": "scorer",
     "edit_options": "edit",
+    "listener_options": "listener",
     "dataset_options": "data",
     "convergence_options": "convergence_scorer",
 }

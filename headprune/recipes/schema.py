@@ -149,6 +149,8 @@ class Recipe(Table):
     decode_at: DecodePoint = Field(DecodePoint.LAYER, strict=False, description="Where a variant is put into words.")
     schedule: Schedule = Field(Schedule.ONESHOT, strict=False, description="Which layers are scored on which model.")
     temperature: Annotated[FiniteFloat, Field(gt=0)] = Field(1.0, description="Of the softmax over a layer's heads.")
+    listener: str | None = Field(None, min_length=1, description="Hears how the run goes: jsonl, mlflow, wandb ...")
+    listener_options: Options = Field({}, description="Its options.")
     device: str = Field("auto", min_length=1, description="auto, cpu, cuda, cuda:1, mps ...")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="Of the model's weights.")
     batch_size: Annotated[Literal["auto"] | PositiveInt, BeforeValidator(_batch_size)] = Field(
@@ -182,6 +184,6 @@ class Recipe(Table):
 
 
 _ELSEWHERE = {
-    *("device", "device_map", "batch_size", "engine"),
+    *("device", "device_map", "batch_size", "engine", "listener", "listener_options"),
     *("apply", "evaluate", "dataflow", "heatmap", "lesion"),
 }

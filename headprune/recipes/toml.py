@@ -66,7 +66,7 @@ def read_values(path: str | Path) -> Values:
 
 
 PLUGINS = (
-    *(("adapter",), ("dataset",), ("scorer",), ("edit",)),
+    *(("adapter",), ("dataset",), ("scorer",), ("edit",), ("listener",)),
     *(("evaluate", "scorer"), ("evaluate", "convergence_scorer")),
 )
 """The settings that name a plugin: by its name, or as `./file.py:Class`."""

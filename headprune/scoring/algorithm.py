@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headprune.errors import UsageError
+from headprune.events import LayerScored, Progress
 from headprune.hooks.kinds import GradientScorer, LogitScorer, Scorer
 from headprune.patch.fit import versions
 from headprune.patch.patch import Array, Patch, PatchInfo
@@ -17,11 +18,11 @@ from headprune.scoring.gradients import gradient_importances
 from headprune.scoring.importance import fit_to, importances, softmax
 from headprune.scoring.logits import logit_importances
 from headprune.scoring.sampling import Drawn
-from headprune.scoring.settings import Progress, ScoreSettings
+from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.statistics import Floats, limits
 from headprune.scoring.work import Work
 from headprune.towers.adapter import Adapter
-from headprune.types import Dataset, Schedule
+from headprune.types import Dataset, Interval, Schedule
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def score_heads(
     settings: ScoreSettings,
     store: RunStore | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
+    layer_scored: Callable[[LayerScored], None] = lambda layer: None,
 ) -> ScoreResult:
     """Run Algorithm 1.
 
@@ -62,6 +64,7 @@ def score_heads(
         settings: what to do.
         store: captions and scores are kept here as they come, and taken from here when they are there.
         progress: called as they come.
+        layer_scored: called with each layer when its heads have their importance.
 
     Raises:
         UsageError: the scorer needs gold captions that are not there, or no head is left to score.
@@ -72,9 +75,15 @@ def score_heads(
     fit_to(settings.scorer, dataset)
     work = Work(adapter, drawn, settings, store, progress)
     if isinstance(settings.scorer, GradientScorer):
-        per_sample = gradient_importances(work, settings.scorer, settings.layers)
+        groups = iter([gradient_importances(work, settings.scorer, settings.layers)])
     else:
-        per_sample = np.concatenate(list(_layer_groups(work, settings.scorer)), axis=1)
+        groups = _layer_groups(work, settings.scorer)
+    layers, parts = iter(settings.layers), []
+    for part in groups:
+        parts.append(part)
+        for column in range(part.shape[1]):
+            layer_scored(_layer_scored(next(layers), part[:, column], settings))
+    per_sample = np.concatenate(parts, axis=1)
     return _result(dataset, drawn, settings, per_sample, work)
 
 
@@ -112,6 +121,23 @@ def _importances(
     work.make_captions(f"captions{where}", layers, references, coefficients)
     at = [work.reference_of[layer] for layer in layers]
     return importances(work.captions, work.samples, layers, work.adapter.geometry, work.settings.edit, scorer, at)
+
+
+def _layer_scored(layer: int, per_sample: Floats, settings: ScoreSettings) -> LayerScored:
+    """What a listener is told of a layer's importances, [m, H]."""
+    there = per_sample[:, np.isfinite(per_sample).all(axis=0)]
+
+    def alpha_of(means: Floats) -> Floats:
+        return softmax(means, settings.temperature)
+
+    mean = there.mean(axis=0)
+    importance = zip(mean, *limits(there, settings.seed), strict=True)
+    alpha = zip(alpha_of(mean), *limits(there, settings.seed, alpha_of), strict=True)
+    return LayerScored(
+        layer,
+        tuple(Interval(*map(float, head)) for head in importance),
+        tuple(Interval(*map(float, head)) for head in alpha),
+    )
 
 
 def _result(dataset: Dataset, drawn: Drawn, settings: ScoreSettings, per_sample: Floats, work: Work) -> ScoreResult:

@@ -40,13 +40,13 @@ def estimate_score(
     decode_at: DecodePoint,
     schedule: Schedule,
     batch: Batch,
-    needs_means: bool,
+    edit_needs: frozenset[str] = frozenset(),
     needs: frozenset[str] = frozenset(),
 ) -> Estimate:
     """Count what Algorithm 1 would do on `samples` pictures and the given layers (0-based).
 
     Working memory counts a tower pass's captures and one batch of variants; what the language model needs, and a way
-    back through the tower, come on top. `needs` are the scorer's.
+    back through the tower, come on top. `edit_needs` are the edit's, `needs` the scorer's.
     """
     geometry = outline.geometry
     weight_bytes = outline.parameters * outline.bytes_per_parameter
@@ -57,8 +57,8 @@ def estimate_score(
         return Estimate(2 * samples, 0, samples, samples, weight_bytes, held, outline.download)
     sequential = schedule is Schedule.SEQUENTIAL
     passes = samples * (1 + len(layers)) if sequential else samples
-    if needs_means:
-        passes += samples * (len(layers) if sequential else 1)
+    # Means, donors and attention take a pass each; attention that does not fit together takes more.
+    passes += samples * len(edit_needs) * (len(layers) if sequential else 1)
     heads_in = geometry.heads_in
     variants = sum(heads_in[layer] for layer in layers)
     at_last = decode_at is DecodePoint.LAST
@@ -66,8 +66,10 @@ def estimate_score(
     references = 1 if at_last else len(layers)
     decodes, forced = samples * (variants + references), 0
     if "logits" in needs:
-        # Captions of the unchanged model first. A layer on a changed model needs a pass of the unchanged one as well.
-        passes += samples * (len(layers) - 1 if sequential else 1)
+        # Captions of the unchanged model first. A layer on a changed model needs a pass of the unchanged one as well,
+        # unless the passes that show attention are those of the changed one.
+        also = 0 if "attention" in edit_needs else len(layers) - 1
+        passes += samples * (also if sequential else 1)
         stages = len(layers) if sequential and at_last else 1
         decodes, forced = samples * references, samples * (variants + stages * references)
     captured = 3 * batch.pictures * (1 if sequential else len(layers)) * state

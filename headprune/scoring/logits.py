@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headprune.edits.edit import Context
 from headprune.hooks.kinds import LogitScorer
 from headprune.patch.patch import Array
+from headprune.scoring.contexts import Contexts
 from headprune.scoring.importance import scored_tensor
 from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import SweepPlan, layer_variants
@@ -71,12 +71,12 @@ class _Forcing:
         """Score every unit that is not known as a whole."""
         work, plan = self._work, self._plan
         with work.changed(self._coefficients):
-            means = work.means(plan.layers, plan.batch)
-        for some in chunks(work.samples, plan.batch.pictures):
+            contexts = Contexts(self._adapter, work.samples, plan.layers, plan.edit, plan.batch)
+        for some in chunks(work.samples, contexts.batch.pictures):
             if not self._due(some, known):
                 continue
             for pictures in prepared(self._adapter, some):
-                self._pictures(pictures, self._due(pictures.samples, known), means, deliver)
+                self._pictures(pictures, self._due(pictures.samples, known), contexts, deliver)
 
     def _due(self, some: Sequence[Sample], known: Mapping[Key, float]) -> list[int]:
         return [layer for layer in self._plan.layers if any(key not in known for key in self._unit(some, layer))]
@@ -90,7 +90,7 @@ class _Forcing:
         self,
         pictures: Pictures,
         due: Sequence[int],
-        means: Mapping[int, Tensor] | None,
+        contexts: Contexts,
         deliver: Callable[[Scores], None],
     ) -> None:
         """The units of some pictures of one form."""
@@ -99,11 +99,13 @@ class _Forcing:
         pixels, form = pictures.pixels, pictures.form
         ids = [sample.id for sample in some]
         plain = bool((self._coefficients == 1).all())
-        unchanged = adapter.trace(pixels, due if plain else (), depths, form)
+        captured = [layer for layer in due if layer in contexts.capture]
+        unchanged = adapter.trace(pixels, captured if plain else (), depths, form)
         with work.changed(self._coefficients):
-            captures = unchanged.captures if plain else adapter.trace(pixels, due, form=form).captures
+            traced = unchanged if plain or not captured else adapter.trace(pixels, captured, form=form)
             reference_at, reference = -1, None
-            for layer in due:
+            for capture, context in contexts.of(pictures, traced, due):
+                layer = capture.layer
                 at = work.reference_of[layer]
                 fresh: Scores = {}
                 # One at a time: distributions of a real vocabulary are large.
@@ -111,8 +113,7 @@ class _Forcing:
                     reference_at, reference = at, self._forced(unchanged.states[at + 1], self._said(some, at), form)
                     keys = [(id_, at, UNCHANGED) for id_ in ids]
                     fresh = self._scores(keys, reference, reference, range(len(ids)))
-                context = Context(adapter.geometry.heads_in[layer], means[layer] if means is not None else None)
-                for keys, states in layer_variants(adapter, captures[layer], ids, self._plan, context, self._replayed):
+                for keys, states in layer_variants(adapter, capture, ids, self._plan, context, self._replayed):
                     rows = [ids.index(id_) for id_, _, _ in keys]
                     said = self._said([some[row] for row in rows], at)
                     fresh |= self._compared(keys, states, said, reference, rows, form)

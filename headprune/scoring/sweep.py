@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from headprune.edits.edit import Context, Edit
-from headprune.errors import ModelError
+from headprune.edits.edit import Context, Edit, variants_of
+from headprune.scoring.contexts import Contexts
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Decoder, Key, replayed_rows, traces
 from headprune.towers.capture import Capture
@@ -47,30 +46,31 @@ def sweep(
     plan: SweepPlan,
     known: Mapping[Key, str],
     deliver: Callable[[Captions], None],
-    means: Mapping[int, Tensor] | None = None,
 ) -> None:
     """Make the captions of `plan`, skipping samples whose captions are all known.
 
     Args:
         adapter: the model.
-        samples: the pictures.
+        samples: the pictures; an edit that compares pictures sees all of them.
         plan: what to do.
         known: captions made before.
         deliver: called with new captions after each layer whose variants filled a batch of words.
-        means: layer -> [T, H*dh], mean head outputs, for an edit that needs them.
     """
     heads_in = adapter.geometry.heads_in
     todo = [sample for sample in samples if any(key not in known for key in plan.keys(sample.id, heads_in))]
+    if not todo:
+        return
+    contexts = Contexts(adapter, samples, plan.layers, plan.edit, plan.batch)
     fresh: Captions = {}
     queue = DecodeQueue(Decoder(adapter, plan.generation, plan.batch), fresh.__setitem__)
     room = Room(replayed_rows(plan.batch, adapter.device), "variants")
-    for some, traced in traces(adapter, todo, plan.batch, plan.layers, [layer + 1 for layer in plan.references]):
-        ids = [sample.id for sample in some]
+    depths = [layer + 1 for layer in plan.references]
+    for some, traced in traces(adapter, todo, contexts.batch, contexts.capture, depths):
+        ids = [sample.id for sample in some.samples]
         for layer in plan.references:
             queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1], traced.form)
-        for layer in plan.layers:
-            context = Context(heads_in[layer], means[layer] if means is not None else None)
-            for keys, states in layer_variants(adapter, traced.captures[layer], ids, plan, context, room):
+        for capture, context in contexts.of(some, traced):
+            for keys, states in layer_variants(adapter, capture, ids, plan, context, room):
                 queue.put(keys, states, traced.form)
             _hand_over(fresh, deliver)
     queue.flush()
@@ -84,7 +84,7 @@ def layer_variants(
     a time as `room` has rows for, each with all of the captured pictures `ids`."""
 
     def states_of(start: int, stop: int) -> Tensor:
-        rows = plan.edit.variants(capture, range(start, stop), context)
+        rows = variants_of(plan.edit, capture, range(start, stop), context)
         states = replay(adapter.sites[capture.layer], capture, rows.residual, rows.heads)
         if plan.decode_at is DecodePoint.LAST:
             return advance(adapter.sites, adapter.reads, states, capture)
@@ -98,21 +98,3 @@ def _hand_over(fresh: Captions, deliver: Callable[[Captions], None]) -> None:
     if fresh:
         deliver(dict(fresh))
         fresh.clear()
-
-
-def mean_head_outputs(
-    adapter: Adapter, samples: Sequence[Sample], layers: Sequence[int], batch: Batch
-) -> dict[int, Tensor]:
-    """layer -> [T, H*dh]: head outputs averaged over the samples, per token position; summed in float64, one pass."""
-    sums: dict[int, Tensor] = {}
-    for _, traced in traces(adapter, samples, batch, layers):
-        for layer, capture in traced.captures.items():
-            if layer in sums and sums[layer].shape != capture.heads.shape[1:]:
-                raise ModelError(
-                    "heads have a mean, token by token, over pictures of one size only",
-                    "make all pictures the same size, or use --edit ablate",
-                )
-            # Summed on the CPU: not every device has float64.
-            total = capture.heads.cpu().to(torch.float64).sum(dim=0)
-            sums[layer] = sums[layer] + total if layer in sums else total
-    return {layer: total / len(samples) for layer, total in sums.items()}

@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from torch import Tensor
-
+from headprune.events import Progress
 from headprune.patch.apply import applied
 from headprune.patch.fit import model_record
 from headprune.patch.patch import Array
 from headprune.runs.store import RunStore
 from headprune.scoring.sampling import Drawn
-from headprune.scoring.settings import Progress, ScoreSettings
-from headprune.scoring.sweep import Captions, SweepPlan, mean_head_outputs, sweep
+from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.sweep import Captions, SweepPlan, sweep
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Key
 from headprune.types import DecodePoint
@@ -67,11 +66,6 @@ class Work:
         """The model with its heads scaled by s, [L, H]."""
         return nullcontext() if (coefficients == 1).all() else applied(self.adapter, coefficients)
 
-    def means(self, layers: Sequence[int], batch: Batch) -> dict[int, Tensor] | None:
-        """Mean head outputs of `layers` where the edit needs them."""
-        wanted = layers and self.settings.edit.needs_means
-        return mean_head_outputs(self.adapter, self.samples, layers, batch) if wanted else None
-
     def make_captions(
         self, stage: str, layers: tuple[int, ...], references: tuple[int, ...], coefficients: Array
     ) -> None:
@@ -91,8 +85,7 @@ class Work:
             count(len(fresh.keys() - known.keys()))
 
         with self.changed(coefficients):
-            means = self.means(layers, plan.batch) if len(known) < len(wanted) else None
-            sweep(self.adapter, self.samples, plan, known, deliver, means)
+            sweep(self.adapter, self.samples, plan, known, deliver)
 
     def make_scores(
         self,

@@ -11,6 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from headprune.hooks.checks import opened
 from headprune.towers.adapter import Adapter
 from headprune.towers.capture import Trace
 from headprune.towers.memory import Room, budget, measured
@@ -101,15 +102,19 @@ class Pictures:
     pixels: Tensor
     form: Form
 
+    def part(self, start: int, stop: int) -> Pictures:
+        """Some of them."""
+        return Pictures(self.samples[start:stop], self.opened[start:stop], self.pixels[start:stop], self.form)
+
 
 def prepared(adapter: Adapter, samples: Sequence[Sample]) -> list[Pictures]:
     """Samples with their pixels, those of one form together; in the order of their first ones."""
-    opened = [sample.load() for sample in samples]
-    forms = [adapter.form(picture) for picture in opened]
+    seen = [opened(sample) for sample in samples]
+    forms = [adapter.form(picture) for picture in seen]
     alike = {form: [row for row, other in enumerate(forms) if other == form] for form in dict.fromkeys(forms)}
     groups = []
     for form, rows in alike.items():
-        pictures = [opened[row] for row in rows]
+        pictures = [seen[row] for row in rows]
         groups.append(Pictures([samples[row] for row in rows], pictures, adapter.prepare(pictures), form))
     return groups
 
@@ -131,8 +136,8 @@ def traces(
     batch: Batch,
     capture: Collection[int] = (),
     depths: Collection[int] = (),
-) -> Iterator[tuple[Sequence[Sample], Trace]]:
-    """Samples with a tower pass over their pictures, as many at a time as `batch` says and memory holds."""
+) -> Iterator[tuple[Pictures, Trace]]:
+    """Pictures with a tower pass over them, as many at a time as `batch` says and memory holds."""
 
     def passed(pictures: Pictures, start: int, stop: int) -> Trace:
         return adapter.trace(pictures.pixels[start:stop], capture, depths, pictures.form)
@@ -140,7 +145,7 @@ def traces(
     room = Room(batch.pictures, "pictures")
     for pictures in picture_batches(adapter, samples, batch.pictures):
         for start, stop, traced in room.pieces(len(pictures.samples), partial(passed, pictures)):
-            yield pictures.samples[start:stop], traced
+            yield pictures.part(start, stop), traced
 
 
 class Decoder:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from headprune import Generation
-from headprune.edits.edit import Context, scaled
+from headprune import Comparable, Edit, Generation, PluginError, Rows
+from headprune.edits.edit import Context, scaled, variants_of
+from headprune.edits.heads import Ablate
 from headprune.hooks.catalogue import catalogue
-from headprune.scoring.sweep import SweepPlan, mean_head_outputs, sweep
+from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.towers.batches import Batch
 from headprune.towers.replay import advance, replay
 from headprune.types import DecodePoint, Sample
@@ -27,8 +28,7 @@ def test_sweep_equals_hooked_forwards(tiny, pictures, name, point):
     layers = tuple(range(tiny.geometry.layers))
     said: dict[tuple[str, int, int], str] = {}
     plan = SweepPlan(layers, (), edit, point, GENERATION, Batch(rows=7, pictures=2))
-    means = mean_head_outputs(tiny, samples, layers, plan.batch) if edit.needs_means else None
-    sweep(tiny, samples, plan, {}, said.update, means)
+    sweep(tiny, samples, plan, {}, said.update)
     assert len(set(said.values())) > 5, "the tiny model says too little for this to show anything"
     for layer in layers:
         for head in range(tiny.geometry.heads):
@@ -66,3 +66,33 @@ def test_variants_in_parts_equal_variants_at_once(tiny, pictures):
         parts = [edit.variants(capture, [head], context) for head in range(4)]
         assert torch.equal(whole.heads, torch.cat([part.heads for part in parts]))
         assert torch.equal(whole.residual, torch.cat([part.residual for part in parts]))
+
+
+class Wrong(Edit):
+    comparable = Comparable.ACROSS
+    removes = True
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def variants(self, capture, heads, context):
+        return self.make(Ablate().variants(capture, heads, context))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda rows: rows.heads, "returned Tensor, not headprune.Rows"),
+        (lambda rows: Rows(rows.residual, rows.heads[1:]), r"returned heads torch.float32 \[19, 17, 32\] for 4 heads"),
+        (lambda rows: Rows(None, rows.heads), "returned residual NoneType for 4 heads of 5 pictures"),
+        (lambda rows: Rows(rows.residual.double(), rows.heads), "returned residual torch.float64"),
+        (lambda rows: Rows(rows.residual, rows.heads / 0), "returned heads that are not finite"),
+        (lambda rows: rows.nothing, "failed at test_heads.py line .*AttributeError"),
+    ],
+)
+def test_rows_that_are_none_are_the_edits_fault(tiny, pictures, make, said):
+    capture = tiny.trace(tiny.prepare(pictures), [1]).captures[1]
+    with pytest.raises(PluginError, match=f"^edit Wrong {said}") as caught:
+        variants_of(Wrong(make), capture, range(4), Context(4))
+    assert "mend it there" in caught.value.hint or "test_heads.py line" in caught.value.hint

@@ -16,6 +16,7 @@ from headprune.hooks.specs import AdapterSpec
 SHIPPED = {
     "scorer": {"bertscore", "bleu", "cider", "gradient", "logit", "rouge"},
     "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"},
+    "listener": set(),
     "adapter": {"transformers"},
     "dataset": {"coco", "demo", "hub", "imagefolder", "whoops"},
 }

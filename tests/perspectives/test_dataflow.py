@@ -10,8 +10,8 @@ import torch
 
 import headprune
 from headprune import ModelError, UsageError, applied, load_model, open_dataset, sliced
-from headprune.perspectives import passes
 from headprune.perspectives.dataflow import DataFlow, Flow, Parts, data_flow
+from headprune.towers import passes
 from headprune.towers.batches import Batch
 from tests.support.samples import dataset
 from tests.support.slow_flow import slow_flow

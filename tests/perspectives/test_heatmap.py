@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from headprune import Grid, LoadRequest, ModelError, applied, load_model, open_dataset, sliced
-from headprune.perspectives import passes
 from headprune.perspectives.heatmap import _Look, _numbers, given_to_patches, where_layers_look
+from headprune.towers import passes
 from headprune.towers.batches import Batch
 from tests.support.samples import dataset
 from tests.support.tiny import HEADS, LAYERS

@@ -8,7 +8,7 @@ from headprune_likelihood.gradient import Gradient
 from headprune_likelihood.logit import Logit
 
 from headprune import Generation, Outline, load_model
-from headprune.hooks.catalogue import catalogue
+from headprune.edits.heads import Ablate, MeanAblate
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.estimate import estimate_score
 from headprune.scoring.sampling import draw
@@ -16,13 +16,14 @@ from headprune.scoring.settings import ScoreSettings
 from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
 from headprune.types import DecodePoint, Geometry, Schedule
+from tests.support.edits import Look, Swap
 from tests.support.samples import Overlap, dataset
 
 OUTLINE = Outline(Geometry(10, 16, 1408, 88, True), 257, 1000, 400, 2, 5000)
 
 
-def estimated(layers, samples=100, point=DecodePoint.LAYER, schedule=Schedule.ONESHOT, means=False, batch=None):
-    return estimate_score(OUTLINE, layers, samples, point, schedule, batch or Batch(32, 2), means)
+def estimated(layers, samples=100, point=DecodePoint.LAYER, schedule=Schedule.ONESHOT, batch=None):
+    return estimate_score(OUTLINE, layers, samples, point, schedule, batch or Batch(32, 2))
 
 
 class Counts:
@@ -75,18 +76,17 @@ def test_memory_grows_with_the_batch_and_the_layers():
     assert pictures - small == 3 * 2 * state == layers - small
 
 
-@pytest.mark.parametrize("means", [False, True])
+@pytest.mark.parametrize("edit", [Ablate, MeanAblate, Swap, Look])
 @pytest.mark.parametrize("schedule", Schedule)
 @pytest.mark.parametrize("point", DecodePoint)
 @pytest.mark.parametrize("scorer", [Overlap(), Logit(), Gradient()], ids=["captions", "logits", "gradients"])
-def test_the_counts_are_those_of_the_run(tiny_folders, pictures, scorer, point, schedule, means):
+def test_the_counts_are_those_of_the_run(tiny_folders, pictures, scorer, point, schedule, edit):
     folder = str(tiny_folders["blip2-t5"])
     adapter, outline = load_model(folder), outline_model(folder)
     layers, batch = (0, 2), Batch(7, 2)
-    expected = estimate_score(outline, layers, len(pictures), point, schedule, batch, means, scorer.needs)
-    name = "mean-ablate" if means else "ablate"
+    expected = estimate_score(outline, layers, len(pictures), point, schedule, batch, edit.needs, scorer.needs)
     settings = ScoreSettings(
-        layers, catalogue().load("edit", name).configured({}), name, scorer, "scorer", batch,
+        layers, edit(), "edit", scorer, "scorer", batch,
         decode_at=point, schedule=schedule, generation=Generation(max_new_tokens=2),
     )  # fmt: skip
     counts = Counts(adapter)

@@ -146,14 +146,14 @@ def test_layers_without_any_head_cannot_be_scored(one, pictures):
 @pytest.mark.parametrize("point", DecodePoint)
 def test_the_dry_run_counts_what_is_decoded(one, pictures, point, schedule, edit):
     outline = Outline(one.geometry, one.tokens, 1000, 400, 4, 0)
-    planned = estimate_score(outline, (0, 1, 2), len(pictures), point, schedule, Batch(7, 2), False)
+    planned = estimate_score(outline, (0, 1, 2), len(pictures), point, schedule, Batch(7, 2))
     assert planned.decodes == run(one, pictures, edit, decode_at=point, schedule=schedule).decoded
 
 
 def test_the_dry_run_by_hand():
     outline = Outline(Geometry(3, 4, 32, 8, True, (2, 4, 0)), 17, 1000, 400, 4, 0)
     at_layer, at_last = (
-        estimate_score(outline, (0, 1, 2), 10, point, Schedule.ONESHOT, Batch(7, 2), False) for point in DecodePoint
+        estimate_score(outline, (0, 1, 2), 10, point, Schedule.ONESHOT, Batch(7, 2)) for point in DecodePoint
     )
     assert (at_layer.layer_replays, at_layer.decodes) == (10 * 6, 10 * (6 + 3))
     # Heads of layer 0 run three layers, those of layer 1 two.

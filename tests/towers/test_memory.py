@@ -11,7 +11,7 @@ import torch
 from headprune import Generation, ModelError, Notice
 from headprune.hooks.catalogue import catalogue
 from headprune.perspectives.linguistic import captions_by_layer
-from headprune.scoring.sweep import SweepPlan, mean_head_outputs, sweep
+from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.towers.batches import Batch, Decoder
 from headprune.towers.memory import Room, measured, out_of_memory
 from headprune.types import DecodePoint
@@ -73,8 +73,7 @@ def test_a_sweep_that_runs_out_everywhere_says_the_same(tiny, pictures, monkeypa
 
     def said() -> dict:
         found = {}
-        means = mean_head_outputs(tiny, samples, plan.layers, plan.batch)
-        sweep(tiny, samples, plan, {}, found.update, means)
+        sweep(tiny, samples, plan, {}, found.update)
         return found
 
     whole = said()

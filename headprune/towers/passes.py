@@ -54,14 +54,16 @@ class Passes:
         kept, passing = self._bytes(adapter.tokens)
         self.pictures = max(1, min(batch.pictures, budget(adapter.device) // (len(layers) * kept + passing)))
 
-    def seen(self, pixels: Tensor, form: Form) -> Iterator[Seen]:
-        """Each layer of one pass over `pixels` of one form, or of several where they do not fit together."""
+    def seen(self, pixels: Tensor, form: Form, layers: Sequence[int] | None = None) -> Iterator[Seen]:
+        """Each of `layers` (all by default) of one pass over `pixels` of one form, or of several where they do not fit
+        together."""
+        layers = self._layers if layers is None else layers
         if form not in self._tokens:
             self._tokens[form] = self._adapter.trace(pixels[:1], depths=[0], form=form).states[0].shape[1]
         kept, passing = (size * len(pixels) for size in self._bytes(self._tokens[form]))
         size = max(1, (budget(self._adapter.device) - passing) // kept)
-        for start in range(0, len(self._layers), size):
-            yield from self._pass(pixels, form, self._layers[start : start + size])
+        for start in range(0, len(layers), size):
+            yield from self._pass(pixels, form, layers[start : start + size])
 
     def _pass(self, pixels: Tensor, form: Form, layers: Sequence[int]) -> Iterator[Seen]:
         adapter, attended = self._adapter, dict[int, Attention]()
