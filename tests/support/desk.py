@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -33,10 +32,9 @@ class Desk:
         if word in ("cd", "export", "unset"):
             self._keep(word, rest[0])
             command = ":"
-        return subprocess.run(
-            ["bash", "-c", command], check=False, cwd=self.folder, env=self._environment, capture_output=True, text=True,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        shell = ["bash", "-c", command]
+        kept = {"cwd": self.folder, "env": self._environment}
+        return subprocess.run(shell, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL, **kept)
 
     def _keep(self, word: str, what: str) -> None:
         name, _, value = what.partition("=")
