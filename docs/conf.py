@@ -12,7 +12,12 @@ author = "the headprune authors"
 copyright = f"{author}, Apache-2.0"
 release = version = headprune.__version__
 
-extensions = ["headprune_docs", "myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "headprune_docs",
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -29,10 +34,14 @@ napoleon_use_ivar = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 120
 
-# Every reference has to lead somewhere, but for those to others' projects: to look them up would take the network.
-_OTHERS = "torch numpy pydantic annotated_types PIL pathlib collections abc typing enum pytest Path Image Tensor"
+# Every reference has to lead somewhere, but for those to others' projects: to look them
+# up would take the network.
+_OTHERS = (
+    "torch|numpy|pydantic|annotated_types|PIL|pathlib|collections|abc|typing|enum|pytest"
+    "|Path|Image|Tensor"
+)
 nitpick_ignore_regex = [
-    ("py:.*", rf"({_OTHERS.replace(' ', '|')})\b.*"),
+    ("py:.*", rf"({_OTHERS})\b.*"),
     ("py:class", r"headprune\.testing\.contract\.Test"),
 ]
 

@@ -45,3 +45,12 @@ def test_every_page_is_looked_at():
     for page in PAGES:
         typed = [block for block in blocks(DOCS / page) if block.language == "console"]
         assert typed or page == "howto/index.md", page
+
+
+def test_the_front_page_types_what_readme_types():
+    """Which is tried by README's own test."""
+    front, readme = (
+        [command for block in blocks(page) for command, _ in block.commands()]
+        for page in (DOCS / "index.md", DOCS.parent / "README.md")
+    )
+    assert front and set(front) <= set(readme)

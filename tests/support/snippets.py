@@ -37,8 +37,9 @@ def blocks(page: Path) -> list[Block]:
 
 
 def skeleton(text: str) -> list[str]:
-    """The lines of an output with numbers made equal and white space collapsed: timings differ between machines."""
-    lines = (re.sub(r"[+-]?\d[\d,.]*", "#", " ".join(line.split())) for line in text.splitlines())
+    """The lines of an output with numbers made equal and white space collapsed: timings differ between machines. The
+    number of a line of code stays."""
+    lines = (re.sub(r"(?<!\bline )[+-]?\b\d[\d,.]*", "#", " ".join(line.split())) for line in text.splitlines())
     return [line for line in lines if line]
 
 

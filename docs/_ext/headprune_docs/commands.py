@@ -106,4 +106,4 @@ def _command(found: Any, name: str, above: typer.Context | None) -> Command:
 def _parameter(one: Any, context: typer.Context) -> Parameter:
     is_option = one.param_type_name == "option"
     words, text = one.get_help_record(context)
-    return Parameter(words if is_option else one.name, " ".join(text.split()), is_option)
+    return Parameter(words if is_option else one.metavar or one.name, " ".join(text.split()), is_option)

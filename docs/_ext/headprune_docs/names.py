@@ -104,7 +104,7 @@ def name_pages() -> dict[str, str]:
 
 
 # `Settings` is a class that another one names, `model_config` what pydantic asks of it.
-_MEMBERS = {"members": "", "exclude-members": "Settings, model_config", "show-inheritance": ""}
+_MEMBERS = {"members": "", "exclude-members": "Settings, model_config"}
 _LEADING = "Every public name. They are imported when first used: ``import headprune`` loads no torch."
 _OTHERS = "What public names take, give and build on. These have no public name: get them from what gives them."
 
@@ -123,7 +123,7 @@ def _documented(name: Name) -> str:
         code = name.value.exit_code
         return directive("autoexception", full, f"Exit code: {code.value}.", **{"show-inheritance": ""})
     values = {"undoc-members": ""} if issubclass(name.value, Enum) else {}
-    return directive("autoclass", full, **_MEMBERS, **values)
+    return directive("autoclass", full, **_MEMBERS, **_bases(name.value), **values)
 
 
 def _other(cls: type) -> str:
@@ -134,7 +134,13 @@ def _other(cls: type) -> str:
             f"{prose(cls.__doc__ or '')} Its settings: :doc:`../recipe`.",
             module=cls.__module__,
         )
-    return directive("autoclass", f"{cls.__module__}.{cls.__name__}", **_MEMBERS)
+    return directive("autoclass", f"{cls.__module__}.{cls.__name__}", **_MEMBERS, **_bases(cls))
+
+
+def _bases(cls: type) -> dict[str, str]:
+    """Show the bases of a class that has some to show; a private one is shown as its own."""
+    shown = (above for base in cls.__bases__ for above in (base.__bases__ if base.__name__[0] == "_" else (base,)))
+    return {"show-inheritance": ""} if any(base is not object for base in shown) else {}
 
 
 def _named_by(value: Any) -> Iterator[type]:
