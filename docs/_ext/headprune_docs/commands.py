@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from headprune_docs.rst import directive, page, prose, section
+import headprune.errors
+from headprune.errors import ExitCode
+from headprune_docs.rst import code, definitions, directive, page, prose, section
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def command_pages(root: Command) -> dict[str, str]:
             f"{prose(root.help)} Every command tells the same with ``--help``, or ``-h``.",
             *_body(root),
             "\n".join(f"- {line}" for line in listed),
+            section("Exit codes", definitions(_exit_codes())),
             directive("toctree", "", "\n".join(names.values()), hidden=""),
         )
     }
@@ -79,6 +83,15 @@ def command_pages(root: Command) -> dict[str, str]:
             command.words, prose(command.help), *_body(command), *below
         )
     return pages
+
+
+def _exit_codes() -> Iterator[tuple[str, str]]:
+    """What a process ends with, and by which errors."""
+    errors = [value for value in vars(headprune.errors).values() if inspect.isclass(value)]
+    for exit_code in ExitCode:
+        raised = [error for error in errors if getattr(error, "exit_code", None) is exit_code]
+        named = ", ".join(f":py:exc:`headprune.{error.__name__}`" for error in raised)
+        yield code(str(exit_code.value)), f"{exit_code.name.capitalize()}{': ' if named else ''}{named}."
 
 
 def _body(command: Command) -> list[str]:
