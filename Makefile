@@ -18,7 +18,7 @@ LAVIS_TESTS := tests/hooks/test_lazy.py tests/hooks/test_local.py tests/hooks/te
 	tests/report tests/runs tests/scoring/test_importance.py tests/scoring/test_statistics.py tests/test_labels.py \
 	tests/test_pictures.py tests/towers/test_calls.py
 
-.PHONY: demo test test-scaffold test-browser families test-lavis check bench format build clean
+.PHONY: demo test test-scaffold test-browser families test-lavis check docs bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -69,6 +69,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Into docs/_build/html. A warning fails it: a reference that leads nowhere, a formula that cannot be shown.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+
 # BENCH=--quick only sees that all runs and agrees; python -m benchmarks --help names what else there is.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -81,7 +85,7 @@ build: $(VENV)/.dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(RUN) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(RUN) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # torch goes in by itself and first: pulled in by another package it may bring gigabytes of CUDA to a CPU machine.
 $(VENV)/.torch: constraints.txt
@@ -104,6 +108,10 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.browser: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[browser]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[docs]"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.installed
