@@ -36,7 +36,7 @@ def test_what_a_page_says_is_so(page: str, tmp_path: Path):
                 said = done.stdout + done.stderr
                 assert not not_said(output, said), (command, not_said(output, said), said)
                 # Only what is shown to fail does.
-                fails = bool(re.search(r"^(error: |=* ?\d+ failed|Traceback)", output, flags=re.M))
+                fails = bool(re.search(r"^error: | breaks \d+ of |^\d+ failed", output, flags=re.M))
                 assert (done.returncode != 0) == fails, (command, said)
 
 
