@@ -30,6 +30,7 @@ CONTRACTS: dict[str, tuple[str, str]] = {
     "headprune.hooks.kinds.LogitScorer": ("LogitScorerContract", "scorer"),
     "headprune.hooks.kinds.GradientScorer": ("GradientScorerContract", "scorer"),
     "headprune.hooks.kinds.DatasetReader": ("DatasetContract", "source"),
+    "headprune.towers.adapter.Backend": ("AdapterContract", "source"),
     "headprune.hooks.kinds.Listener": ("ListenerContract", "listener"),
 }
 """By the base class of a kind: its contract in `headprune.testing`, and the fixture that gives the plugin to it."""
