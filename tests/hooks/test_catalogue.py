@@ -15,7 +15,10 @@ from headprune.hooks.specs import AdapterSpec
 
 SHIPPED = {
     "scorer": {"bertscore", "bleu", "cider", "gradient", "logit", "rouge"},
-    "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"},
+    "edit": {
+        *("ablate", "isolate", "isolate-direct", "mean-ablate", "scale"),
+        *("attention-temperature", "noise", "resample"),
+    },
     "listener": set(),
     "adapter": {"transformers"},
     "dataset": {"coco", "demo", "hub", "imagefolder", "whoops"},
