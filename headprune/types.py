@@ -110,6 +110,13 @@ class Sample:
     load: Callable[[], Image]
     origin: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str):
+            raise TypeError(f"a sample's id is text, not {self.id!r}")
+        # Text is a sequence of texts, too: its letters.
+        if isinstance(self.captions, str) or not all(isinstance(caption, str) for caption in self.captions):
+            raise TypeError(f"captions of sample {self.id} are a tuple of texts, not {self.captions!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -128,6 +135,13 @@ class Dataset:
     samples: tuple[Sample, ...]
     left_out: tuple[LeftOut, ...] = ()
     labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for sample in self.samples:
+            if sample.id in seen:
+                raise ValueError(f"two samples of {self.ref} have the id {sample.id!r}: they could not be told apart")
+            seen.add(sample.id)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -31,8 +31,8 @@ def blaming(plugin: str, culprit: object) -> Iterator[None]:
             yield
     except HeadpruneError:
         raise
-    # A plugin may raise anything at all; it is chained, so that --debug shows how it came to that.
-    except Exception as error:
+    # A plugin may raise anything at all, or end the process; it is chained, so that --debug shows how it came to that.
+    except (Exception, SystemExit) as error:
         reason = f"{plugin} failed{_at(where_raised(error, culprit))}: {type(error).__name__}: {error}"
         raise PluginError(reason, f"a fault of {owner(culprit)}: mend it there; --debug shows the traceback") from error
 
@@ -40,12 +40,17 @@ def blaming(plugin: str, culprit: object) -> Iterator[None]:
 def where_raised(error: BaseException, culprit: object) -> str:
     """`file.py line 3`: the innermost line of the culprit's own code that the error came through; where it came through
     none (it was called with what it does not take), where the culprit is defined."""
+    return line_in(error, culprit) or place(culprit)
+
+
+def line_in(error: BaseException, culprit: object) -> str:
+    """`file.py line 3`: as `where_raised`; "" where the error came through none of the culprit's lines."""
     home = _file_of(culprit)
     if home is None:
         return ""
     # A package of modules is one culprit; a file that stands alone has neighbours that are not it.
     within = home.parent if (home.parent / "__init__.py").is_file() else home
-    return _innermost(error, [within]) or place(culprit)
+    return _innermost(error, [within])
 
 
 def at_import(error: BaseException, module: str) -> str:

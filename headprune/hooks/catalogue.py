@@ -14,8 +14,9 @@ from packaging.requirements import Requirement
 
 from headprune.errors import PluginError, UsageError
 from headprune.hooks.blame import blaming
+from headprune.hooks.checks import check_needs
 from headprune.hooks.folder import folder_plugins
-from headprune.hooks.kinds import AnyScorer, Configurable, DatasetReader, Listener, Scorer
+from headprune.hooks.kinds import SCORER_NEEDS, AnyScorer, Configurable, DatasetReader, Listener, Scorer
 from headprune.hooks.local import imported, is_local, load_local, local_digest
 from headprune.hooks.manager import Plugin, installed_plugins
 from headprune.hooks.specs import PROJECT, AdapterSpec, DatasetSpec, EditSpec, ListenerSpec, ScorerSpec, Spec
@@ -153,6 +154,8 @@ def make_scorer(name: str, options: dict[str, Any]) -> Scorer:
 def make_any_scorer(name: str, options: dict[str, Any]) -> AnyScorer:
     """A scorer of any kind by name or local file, set up with raw options. Raises as `make_scorer` does."""
     made: AnyScorer = make("scorer", name, get_args(AnyScorer), options)
+    base = next(base for base in get_args(AnyScorer) if isinstance(made, base))
+    check_needs(made, f"scorer {name!r}", SCORER_NEEDS if base is Scorer else base.needs)
     return made
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from headprune.errors import DataError
 from headprune.hooks.blame import blaming
 from headprune.hooks.catalogue import catalogue, make_reader
+from headprune.hooks.checks import checked_type
 from headprune.types import Dataset
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
@@ -28,7 +29,7 @@ def open_dataset(data: str, options: dict[str, Any] | None = None, reader: str |
     name, rest = (reader, data) if reader else _named(data)
     made = make_reader(name, options or {})
     with blaming(f"dataset {name!r}", made):
-        return made.open(rest)
+        return checked_type(made.open(rest), Dataset, f"dataset {name!r}", type(made).open)
 
 
 def _named(data: str) -> tuple[str, str]:

@@ -69,6 +69,10 @@ class ScorerBase(Configurable, ABC):
         return None
 
 
+SCORER_NEEDS = frozenset({"gold", "picture"})
+"""What a scorer of captions may need."""
+
+
 class Scorer(ScorerBase):
     """Compares captions, which are generated for every head.
 

@@ -51,14 +51,17 @@ def installed_plugins(shipped: bool = False) -> list[Plugin]:
 
 
 def _load(entry: EntryPoint) -> Plugin:
-    package = entry.dist.name if entry.dist else "?"
-    version = entry.dist.version if entry.dist else "?"
+    # A damaged record of an installation has neither.
+    package = (entry.dist and entry.dist.name) or "?"
+    version = (entry.dist and entry.dist.version) or "?"
     try:
+        if not entry.pattern.match(entry.value):
+            raise ValueError(f"its entry point names no module: {entry.value!r}")
         with redirect_stdout(Aside(f"plugin {entry.name}")):
             offered = collect_specs(entry.load(), entry.name)
     # A plugin may raise anything at all when it is imported, or end the process; what it did is reported.
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}{at_import(error, entry.module)}"
+        reason = f"{type(error).__name__}: {error}{at_import(error, entry.value.partition(':')[0])}"
         return Plugin(entry.name, package, version, broken=reason)
     return Plugin(entry.name, package, version, specs=offered)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from headprune.edits.edit import NEEDS, Context, Edit
-from headprune.errors import ModelError, PluginError, UsageError
-from headprune.hooks.blame import place
+from headprune.errors import ModelError, UsageError
+from headprune.hooks.checks import check_needs
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Pictures, prepared, traces
 from headprune.towers.capture import Capture, Trace
@@ -112,11 +112,7 @@ def _following(samples: Sequence[Sample]) -> dict[str, Sample]:
 
 def _check(edit: Edit, samples: Sequence[Sample]) -> None:
     name = f"edit {type(edit).__name__}"
-    unknown = sorted(edit.needs - NEEDS)
-    if unknown:
-        raise PluginError(
-            f"{name} needs {unknown[0]!r}, which there is not", f"{place(edit)}: it may need {', '.join(sorted(NEEDS))}"
-        )
+    check_needs(edit, name, NEEDS)
     if "donors" in edit.needs and len(samples) < 2:
         raise UsageError(f"{name} takes what heads say of another sample, and there is one only", "--samples 2 or more")
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from headprune.errors import DataError, PictureError, UsageError
+from headprune.hooks.checks import opened
 from headprune.types import Dataset, LeftOut, Sample
 
 
@@ -72,7 +73,7 @@ def _openable(candidates: Iterator[Sample], count: int) -> Drawn:
         if len(chosen) == count:
             break
         try:
-            picture = sample.load()
+            picture = opened(sample)
         except PictureError as error:
             left_out.append(LeftOut(sample.id, error.message))
             continue

@@ -8,6 +8,7 @@ from typing import Any
 
 from headprune.edits.edit import Comparable, Edit
 from headprune.hooks.blame import blaming
+from headprune.hooks.checks import checked_description
 from headprune.hooks.kinds import AnyScorer, GradientScorer
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Generation, Schedule
@@ -59,5 +60,6 @@ class ScoreSettings:
 
     def scorer_record(self) -> dict[str, Any]:
         """What determines a score, for patch and store."""
-        with blaming(f"scorer {self.scorer_name}", self.scorer):
-            return {"name": self.scorer_name, **self.scorer_origin, **self.scorer.describe()}
+        name = f"scorer {self.scorer_name!r}"
+        with blaming(name, self.scorer):
+            return {"name": self.scorer_name, **self.scorer_origin, **checked_description(self.scorer, name)}

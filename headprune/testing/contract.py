@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+from headprune.errors import UsageError
+from headprune.hooks.kinds import Configurable
+
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 class Contract:
     """Base of the contracts. Its tests are promises: a subclass inherits them and overrides fixtures only.
 
-    A test that is overridden, or set to None, ends in a TypeError unless it is marked `@departs("reason")`; one that is
+    A test checks one promise, which its docstring states, and fails with a message that says what was found instead.
+    One that is overridden, or set to None, ends in a TypeError unless it is marked `@departs("reason")`; one that is
     skipped without a reason fails.
     """
 
@@ -42,3 +46,13 @@ def departs(reason: str) -> Callable[[Test], Test]:
         return test
 
     return mark
+
+
+def assert_unknown_option_is_refused(plugin: type[Configurable]) -> None:
+    """An option that the plugin does not know ends in a usage error that names it."""
+    try:
+        plugin.configured({"no_such_option": "1"})
+    except UsageError as error:
+        assert "no_such_option" in str(error), f"the error does not name the option: {error}"
+    else:
+        raise AssertionError("the option no_such_option, which there is not, is taken in silence")

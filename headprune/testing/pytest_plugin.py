@@ -19,7 +19,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Fail a contract's test that was skipped, or expected to fail, without a reason."""
     report = yield
     of_a_contract = getattr(getattr(item, "cls", None), "headprune_contract", False)
-    if of_a_contract and report.skipped and _reason(report) in _NO_REASON:
+    if of_a_contract and report.skipped and reason_of(report) in _NO_REASON:
         report.outcome = "failed"
         if hasattr(report, "wasxfail"):
             del report.wasxfail  # pytest counts no failure that was expected
@@ -27,7 +27,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def _reason(report: pytest.TestReport) -> str:
+def reason_of(report: pytest.TestReport) -> str:
+    """Why a test was skipped, or expected to fail."""
     if hasattr(report, "wasxfail"):
         return str(report.wasxfail).removeprefix("reason: ").strip()
     # (file, line, "Skipped: reason")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import ClassVar, overload
 
 import pytest
 from PIL import Image
 
-from headprune.errors import UsageError
-from headprune.hooks.kinds import Scorer
-from headprune.testing.contract import Contract
+from headprune.hooks.kinds import AnyScorer, Scorer
+from headprune.testing.contract import Contract, assert_unknown_option_is_refused
 from headprune.types import ScoreItem
 
 _GOLD: tuple[tuple[str, ...], ...] = (
@@ -23,16 +23,33 @@ _GOLD: tuple[tuple[str, ...], ...] = (
     ("a child holds a kite above the hill", "a little girl is flying a kite"),
 )
 _FOREIGN = "several orange boats float near an old stone bridge"
-_EMPTY = ("", "   ")
-_ODD = ("一只狗在沙滩上跑", "собака бежит по пляжу", "كلب يجري على الشاطئ", "🐕🏖", "a dog\u2028on\ta\nbeach")
-_LONG = "a dog runs over the wet sand and then " * 80  # beyond the 512 tokens of most text encoders
+_OTHER_GOLD = ((_FOREIGN, "boats by a bridge"), ("a cat sleeps on a chair", "a sleeping cat"))
+_ODD = {
+    "empty": "",
+    "blank": "   ",
+    "Chinese": "一只狗在沙滩上跑",
+    "Russian": "собака бежит по пляжу",
+    "Arabic": "كلب يجري على الشاطئ",
+    "emoji": "🐕🏖",
+    "line ends": "a dog\u2028on\ta\nbeach",
+    "very long": "a dog runs over the wet sand and then " * 80,  # beyond the 512 tokens of most text encoders
+}
 
 
-def _short(caption: str) -> str:
-    return caption[:20]
+class AnyScorerContract(Contract):
+    """What scorers of all kinds promise."""
+
+    def test_describe_is_json(self, scorer: AnyScorer) -> None:
+        """`describe` can be written into a patch."""
+        assert isinstance(scorer.describe(), dict), "`describe` is no dict"
+        json.dumps(scorer.describe(), allow_nan=False)
+
+    def test_unknown_option_is_refused(self, scorer: AnyScorer) -> None:
+        """An option that the scorer does not know ends in a usage error, not in silence."""
+        assert_unknown_option_is_refused(type(scorer))
 
 
-class ScorerContract(Contract):
+class ScorerContract(AnyScorerContract):
     """Subclass it as `Test...` and override the fixture `scorer`.
 
     Attributes:
@@ -47,38 +64,39 @@ class ScorerContract(Contract):
         """The scorer under test, new, with settings that work offline; not yet fitted."""
         raise NotImplementedError("override the fixture `scorer`")
 
-    def test_one_finite_float_per_item(self, scorer: Scorer) -> None:
-        """As many scores as items, in a list, each a finite float."""
+    def test_one_score_per_item(self, scorer: Scorer) -> None:
+        """As many scores as items, in a list, also where an item comes twice."""
         items = _items(scorer)
-        scores = _fitted(scorer).score(items)
-        assert isinstance(scores, list)
-        assert len(scores) == len(items)
-        assert all(isinstance(score, float) and math.isfinite(score) for score in scores), scores
+        scores = _fitted(scorer).score([*items, items[0]])
+        assert isinstance(scores, list), f"a {type(scores).__name__} is no list"
+        assert len(scores) == len(items) + 1, f"{len(scores)} scores of {len(items) + 1} items"
+
+    def test_scores_are_finite_floats(self, scorer: Scorer) -> None:
+        """Each score is a finite Python float."""
+        scores = _fitted(scorer).score(_items(scorer))
+        assert all(isinstance(score, float) for score in scores), f"not all of {scores!r} are floats"
+        assert all(math.isfinite(score) for score in scores), f"not all of {scores!r} are finite"
 
     def test_deterministic(self, scorer: Scorer) -> None:
         """The same items get the same scores again."""
-        items = _items(scorer)
         _fitted(scorer)
-        self._assert_equal(scorer.score(items), scorer.score(items))
+        first, again = scorer.score(_items(scorer)), scorer.score(_items(scorer))
+        self._assert_equal(again, first, "at first and again")
 
     def test_batch_equals_one_by_one(self, scorer: Scorer) -> None:
-        """An item's score does not depend on the items it is scored with."""
+        """An item's score does not depend on the items it is scored with, nor on where it stands among them."""
         items = _items(scorer)
-        alone = [_fitted(scorer).score([item])[0] for item in items]
-        self._assert_equal(_fitted(scorer).score(items), alone)
-
-    def test_order_does_not_matter(self, scorer: Scorer) -> None:
-        """Scores follow their items when the batch is reversed or holds an item twice."""
-        items = _items(scorer)
-        scores = _fitted(scorer).score(items)
-        self._assert_equal(scorer.score(items[::-1])[::-1], scores)
-        self._assert_equal(scorer.score([items[0], items[1], items[0]]), [scores[0], scores[1], scores[0]])
+        together = _fitted(scorer).score(list(items))
+        alone = [scorer.score([item])[0] for item in items]
+        self._assert_equal(together, alone, "alone and together")
+        self._assert_equal(scorer.score(items[::-1])[::-1], alone, "alone and together, the last one first")
 
     def test_empty_batch(self, scorer: Scorer) -> None:
         """No items, no scores."""
-        assert _fitted(scorer).score([]) == []
+        scores = _fitted(scorer).score([])
+        assert scores == [], f"{scores!r} of no items"
 
-    @pytest.mark.parametrize("caption", [*_EMPTY, *_ODD, _LONG], ids=_short)
+    @pytest.mark.parametrize("caption", _ODD.values(), ids=_ODD.keys())
     def test_any_caption(self, scorer: Scorer, caption: str) -> None:
         """Empty, blank, very long and non-Latin captions get a finite score, as the caption and as the reference."""
         ordinary = _GOLD[0][0]
@@ -88,67 +106,71 @@ class ScorerContract(Contract):
             _item(scorer, caption, caption, (caption, ordinary)),
         ]
         scores = _fitted(scorer).score(items)
-        assert len(scores) == len(items)
-        assert all(math.isfinite(score) for score in scores), scores
+        finite = [math.isfinite(score) for score in scores]
+        assert finite == [True] * 3, f"as the caption, as the reference, as both: {scores!r}"
 
     def test_direction(self, scorer: Scorer) -> None:
         """A caption equal to its reference and gold scores at least as well as one about another picture."""
         gold = _GOLD[0][:1]
         items = [_item(scorer, caption, gold[0], gold) for caption in (gold[0], _FOREIGN)]
         perfect, foreign = _fitted(scorer).score(items)
-        if type(scorer).higher_is_better:
-            assert perfect >= foreign - self.tolerance
-        else:
-            assert perfect <= foreign + self.tolerance
+        sign = 1 if scorer.higher_is_better else -1
+        assert not sign * (perfect - foreign) < -self.tolerance, (
+            f"{perfect} where caption and gold are equal, {foreign} where the caption is about another picture, "
+            f"and higher_is_better is {scorer.higher_is_better}"
+        )
 
-    def test_needs_are_declared(self, scorer: Scorer) -> None:
-        """Gold captions and the picture stay untouched unless `needs` names them; `needs` names nothing else."""
-        assert type(scorer).needs <= {"gold", "picture"}
-        untouchable = _Untouchable()
+    def test_needs_are_known(self, scorer: Scorer) -> None:
+        """`needs` names gold captions and the picture at most."""
+        unknown = sorted(scorer.needs - {"gold", "picture"})
+        assert not unknown, f"nothing called {', '.join(unknown)} is ever given: there are gold and picture"
+
+    def test_only_what_is_needed_is_used(self, scorer: Scorer) -> None:
+        """Gold captions and the picture stay untouched unless `needs` names them."""
+        untouchable = Untouchable(scorer)
         items = [
-            ScoreItem(
-                caption=caption,
-                reference=gold[0],
-                gold=list(gold) if "gold" in scorer.needs else untouchable,
-                picture=any_picture if "picture" in scorer.needs else untouchable.picture,
-                sample="untouched",
-            )
+            ScoreItem(caption, gold[0], untouchable.gold_or(gold), untouchable.open_picture, sample="untouched")
             for caption, gold in zip(_captions(), _GOLD, strict=True)
         ]
         _fitted(scorer).score(items)
-        assert not untouchable.touched, f"{untouchable.touched} was used and is not in `needs`"
+        untouchable.assert_untouched()
 
     def test_fit_does_not_depend_on_order(self, scorer: Scorer) -> None:
-        """A second `fit` replaces the first, and the order of the gold captions it sees does not matter."""
-        items = _items(scorer)
-        scores = _fitted(scorer).score(items)
+        """The order of the gold captions that `fit` sees does not matter."""
+        scores = _fitted(scorer).score(_items(scorer))
         scorer.fit([list(gold) for gold in _GOLD[::-1]])
-        self._assert_equal(scorer.score(items), scores)
+        self._assert_equal(scorer.score(_items(scorer)), scores, "after one order and after another")
+
+    def test_a_second_fit_replaces_the_first(self, scorer: Scorer) -> None:
+        """What `fit` saw before the last time does not matter."""
+        scores = _fitted(scorer).score(_items(scorer))
+        scorer.fit([list(gold) for gold in _OTHER_GOLD])
+        self._assert_equal(_fitted(scorer).score(_items(scorer)), scores, "before and after seeing other gold captions")
 
     def test_leaves_its_arguments_alone(self, scorer: Scorer) -> None:
         """Neither the batch, nor an item's gold captions, nor what `fit` saw is changed."""
         seen = [list(gold) for gold in _GOLD]
         scorer.fit(seen)
-        assert seen == [list(gold) for gold in _GOLD]
+        assert seen == [list(gold) for gold in _GOLD], "`fit` changes the gold captions that it sees"
         items = _items(scorer)
         given = list(items)
         scorer.score(given)
-        assert len(given) == len(items) and all(one is other for one, other in zip(given, items, strict=True))
-        assert [list(item.gold) for item in items] == [list(item.gold) for item in _items(scorer)]
+        same = len(given) == len(items) and all(one is other for one, other in zip(given, items, strict=True))
+        assert same, "`score` changes the batch"
+        gold = [list(item.gold) for item in _items(scorer)]
+        assert [list(item.gold) for item in items] == gold, "`score` changes gold captions"
 
-    def test_describe_is_json_and_stable(self, scorer: Scorer) -> None:
-        """`describe` can be written into a patch, and scoring does not change it."""
-        before = json.dumps(_fitted(scorer).describe(), allow_nan=False, sort_keys=True)
+    def test_scoring_does_not_change_what_it_describes(self, scorer: Scorer) -> None:
+        """`describe` says the same before and after a batch is scored."""
+        before = deepcopy(_fitted(scorer).describe())
         scorer.score(_items(scorer))
-        assert json.dumps(scorer.describe(), allow_nan=False, sort_keys=True) == before
+        after = scorer.describe()
+        assert after == before, f"{before!r} before, {after!r} after"
 
-    def test_unknown_option_is_refused(self, scorer: Scorer) -> None:
-        """An option that the scorer does not know ends in a usage error, not in silence."""
-        with pytest.raises(UsageError, match="no_such_option"):
-            type(scorer).configured({"no_such_option": "1"})
-
-    def _assert_equal(self, found: Sequence[float], wanted: Sequence[float]) -> None:
-        assert list(found) == pytest.approx(list(wanted), abs=self.tolerance, rel=0.0)
+    def _assert_equal(self, found: Sequence[float], wanted: Sequence[float], when: str) -> None:
+        """NaN equals NaN: that scores are finite is another promise."""
+        close = pytest.approx(list(wanted), abs=self.tolerance, rel=0.0, nan_ok=True)
+        assert list(found) == close, f"scores differ {when}: {list(wanted)!r} and {list(found)!r}"
 
 
 def _captions() -> list[str]:
@@ -181,31 +203,48 @@ def any_picture() -> Image.Image:
     return Image.new("RGB", (64, 48), (200, 160, 90))
 
 
-class _Untouchable(Sequence[str]):
-    """Gold captions and a picture that remember being used, even where the scorer swallows the error."""
+class Untouchable:
+    """Gold captions and a picture that remember being used where the scorer does not need them, even where it swallows
+    the error."""
 
-    def __init__(self) -> None:
-        self.touched = ""
+    def __init__(self, scorer: Scorer) -> None:
+        self._needs = scorer.needs
+        self._touched = ""
+
+    def gold_or(self, gold: Sequence[str]) -> Sequence[str]:
+        """`gold` where it is needed."""
+        return list(gold) if "gold" in self._needs else _UntouchableGold(self)
+
+    def open_picture(self) -> Image.Image:
+        """A picture, where one is needed."""
+        if "picture" not in self._needs:
+            raise self.touch("picture")
+        return any_picture()
+
+    def touch(self, what: str) -> AssertionError:
+        self._touched = f"`{what}` is used, and `needs` does not name it"
+        return AssertionError(self._touched)
+
+    def assert_untouched(self) -> None:
+        assert not self._touched, self._touched
+
+
+class _UntouchableGold(Sequence[str]):
+    def __init__(self, owner: Untouchable) -> None:
+        self._owner = owner
 
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[str]: ...
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        raise self._used("gold")
+        raise self._owner.touch("gold")
 
     def __len__(self) -> int:
-        raise self._used("gold")
+        raise self._owner.touch("gold")
 
     def __iter__(self) -> Iterator[str]:
-        raise self._used("gold")
+        raise self._owner.touch("gold")
 
     def __contains__(self, value: object) -> bool:
-        raise self._used("gold")
-
-    def picture(self) -> Image.Image:
-        raise self._used("picture")
-
-    def _used(self, what: str) -> AssertionError:
-        self.touched = what
-        return AssertionError(f"`{what}` was used, and `needs` does not name it")
+        raise self._owner.touch("gold")

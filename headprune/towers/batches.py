@@ -11,6 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from headprune.hooks.checks import opened
 from headprune.towers.adapter import Adapter
 from headprune.towers.capture import Trace
 from headprune.towers.memory import Room, budget, measured
@@ -108,12 +109,12 @@ class Pictures:
 
 def prepared(adapter: Adapter, samples: Sequence[Sample]) -> list[Pictures]:
     """Samples with their pixels, those of one form together; in the order of their first ones."""
-    opened = [sample.load() for sample in samples]
-    forms = [adapter.form(picture) for picture in opened]
+    seen = [opened(sample) for sample in samples]
+    forms = [adapter.form(picture) for picture in seen]
     alike = {form: [row for row, other in enumerate(forms) if other == form] for form in dict.fromkeys(forms)}
     groups = []
     for form, rows in alike.items():
-        pictures = [opened[row] for row in rows]
+        pictures = [seen[row] for row in rows]
         groups.append(Pictures([samples[row] for row in rows], pictures, adapter.prepare(pictures), form))
     return groups
 

@@ -10,6 +10,7 @@ from headprune import demo
 from headprune.errors import ModelError, PluginError
 from headprune.hooks.blame import blaming
 from headprune.hooks.catalogue import catalogue
+from headprune.hooks.checks import checked_type
 from headprune.towers.adapter import Adapter, Backend, LoadRequest, Outline
 
 DEFAULT_BACKEND = "transformers"
@@ -27,7 +28,8 @@ def load_model(model: str, request: LoadRequest | None = None) -> Adapter:
         ModelError: not there, or of an unsupported family. PluginError: no such back end.
     """
     backend, found = locate(model, request)
-    adapter = backend.load(found)
+    loaded = backend.load(found)
+    adapter = checked_type(loaded, Adapter, _called(backend, found), type(backend).load)  # type: ignore[type-abstract]
     if model == "demo":
         adapter.ref = replace(adapter.ref, name="demo")
     if found.backend:
@@ -39,7 +41,11 @@ def load_model(model: str, request: LoadRequest | None = None) -> Adapter:
 def outline_model(model: str, request: LoadRequest | None = None) -> Outline:
     """What `load_model` would load: geometry and sizes, no weights. Raises as `load_model` does."""
     backend, found = locate(model, request)
-    return backend.outline(found)
+    return checked_type(backend.outline(found), Outline, _called(backend, found), type(backend).outline)
+
+
+def _called(backend: Backend, request: LoadRequest) -> str:
+    return f"adapter {request.backend or type(backend).__name__!r}"
 
 
 def locate(model: str, request: LoadRequest | None = None) -> tuple[Backend, LoadRequest]:

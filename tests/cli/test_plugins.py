@@ -53,6 +53,15 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_the_rest_works(broken):
     assert "broken: ModuleNotFoundError" in text and "needs no-such-package>=2 - judges" in text
 
 
+def test_an_entry_point_that_names_no_module_is_listed(broken):
+    record = broken / "headprune_mended-0.1.dist-info"
+    (record / "entry_points.txt").write_text("[headprune]\nodd = no module!\n")
+    (record / "METADATA").write_text("")
+    catalogue.cache_clear()
+    (bad,) = broken.document("plugins", "list")["broken"]
+    assert bad["reason"] == "ValueError: its entry point names no module: 'no module!'"
+
+
 @pytest.mark.parametrize("flags", [(), ("--no-plugins",)])
 def test_the_list_stands_whatever_a_plugin_does(broken, monkeypatch, flags):
     monkeypatch.setenv("HEADPRUNE_NO_PLUGINS", "")

@@ -5,8 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from headprune import DatasetReader
 from headprune.demo.dataset import HELD_OUT, held_out
 from headprune.demo.drawing import SIDE
+from headprune.demo.reader import DemoReader
+from headprune.testing import DatasetContract
+
+
+class TestContract(DatasetContract):
+    @pytest.fixture
+    def source(self) -> tuple[DatasetReader, str]:
+        return DemoReader(), ""
+
+    @pytest.fixture
+    def entries(self) -> int:
+        return HELD_OUT
 
 
 def test_entries() -> None:

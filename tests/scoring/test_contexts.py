@@ -65,7 +65,7 @@ def test_a_need_that_there_is_not_is_the_edits_fault(tiny, pictures):
 
     with pytest.raises(PluginError, match="edit Odd needs 'gold'") as caught:
         Contexts(tiny, dataset(pictures).samples, LAYERS, Odd(), Batch(1, 1))
-    assert "test_contexts.py line" in caught.value.hint and "attention, donors, means" in caught.value.hint
+    assert "test_contexts.py line" in caught.value.hint and "'attention', 'donors', 'means'" in caught.value.hint
 
 
 def test_one_sample_has_no_donor(tiny, pictures):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from headprune.errors import notice
 from headprune.evaluation.table1 import Change
 from headprune.files import refuse_unless_free, writing_folder
+from headprune.hooks.checks import opened
 from headprune.jobs.apply import choose_change
 from headprune.jobs.opening import announce_left_out, batch_for, dataset_for, labelled, load_for, request_of
 from headprune.patch.apply import applied
@@ -254,7 +255,7 @@ def _keep_pictures(samples: Sequence[Sample], folder: Path) -> tuple[SampleRecor
     folder.mkdir()
     kept = []
     for number, sample in enumerate(samples):
-        picture = sample.load()
+        picture = opened(sample)
         picture.thumbnail((_SHOWN, _SHOWN))
         picture.info.clear()
         name = f"{number:04d}.jpg"

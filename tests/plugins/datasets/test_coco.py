@@ -10,7 +10,8 @@ import pytest
 from headprune_datasets.coco import Coco
 from PIL import Image
 
-from headprune import DataError, Dataset, UsageError
+from headprune import DataError, Dataset, DatasetReader, UsageError
+from headprune.testing import DatasetContract
 
 
 @pytest.fixture
@@ -37,6 +38,21 @@ def _open(folder: Path, document: Any) -> Dataset:
     (folder / "captions.json").write_text(json.dumps(document))
     dataset: Dataset = Coco.configured({}).open(f"{folder}/captions.json:{folder}/images/")
     return dataset
+
+
+class TestContract(DatasetContract):
+    @pytest.fixture
+    def source(self, folder: Path) -> tuple[DatasetReader, str]:
+        document = _document()
+        document["images"].append({"id": 3, "file_name": "one.jpg"})
+        (folder / "captions.json").write_text(json.dumps(document))
+        (folder / "labels.txt").write_text("one\ntwo\n")
+        reader = Coco.configured({"labels": str(folder / "labels.txt")})
+        return reader, f"{folder}/captions.json:{folder}/images/"
+
+    @pytest.fixture
+    def entries(self) -> int:
+        return 3
 
 
 def test_images_become_samples_in_their_order(folder: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from headprune_datasets.hub import Hub, Whoops
 from PIL import Image
 
-from headprune import DataError, Dataset, PictureError, UsageError
+from headprune import DataError, Dataset, DatasetReader, PictureError, UsageError
+from headprune.testing import DatasetContract
 
 COMMIT = "cca58d854ee35b6bfbedc14a9155483e89500ae9"
 
@@ -52,6 +53,51 @@ def _feature(name: str, values: list[Any]) -> Any:
 def _open(reader: type[Hub], ref: str, **options: Any) -> Dataset:
     dataset: Dataset = reader.configured(options).open(ref)
     return dataset
+
+
+class TestHubContract(DatasetContract):
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> tuple[DatasetReader, str]:
+        (tmp_path / "data").mkdir()
+        names = ["red thing", "lime thing", "blue thing"]
+        features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
+        rows = {"image": [*COLOURS.values(), None], "label": [0, 1, -1, 2]}
+        file = tmp_path / "data" / "d.parquet"
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(file)
+        return Hub.configured({"captions": "label"}), str(file)
+
+    @pytest.fixture
+    def entries(self) -> int:
+        return 4
+
+
+class TestHubFolderContract(DatasetContract):
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> tuple[DatasetReader, str]:
+        folder = tmp_path / "data"
+        folder.mkdir()
+        for name, cell in COLOURS.items():
+            (folder / f"{name}.png").write_bytes(cell["bytes"])
+        lines = [json.dumps({"file_name": f"{name}.png", "text": name}) for name in COLOURS]
+        (folder / "metadata.jsonl").write_text("\n".join(lines))
+        return Hub(), str(folder)
+
+    @pytest.fixture
+    def entries(self) -> int:
+        return 3
+
+
+class TestWhoopsContract(DatasetContract):
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> tuple[DatasetReader, str]:
+        (tmp_path / "data").mkdir()
+        captions = [["a", "b"], ["c"], []]
+        file = tmp_path / "data" / "w.parquet"
+        return Whoops(), _parquet(file, image=list(COLOURS.values()), crowd_captions=captions)
+
+    @pytest.fixture
+    def entries(self) -> int:
+        return 3
 
 
 def test_rows_become_samples(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from headprune_datasets.imagefolder import ImageFolder
 from PIL import Image
 
-from headprune import DataError, Dataset, PictureError, UsageError
+from headprune import DataError, Dataset, DatasetReader, PictureError, UsageError
 from headprune.errors import ExitCode
+from headprune.testing import DatasetContract
 
 
 def _picture(file: Path, colour: str = "red") -> None:
@@ -41,6 +42,44 @@ def folder(tmp_path: Path) -> Path:
     for name, colour in (("a.png", "red"), ("b.png", "lime"), ("deep/c.jpg", "blue")):
         _picture(tmp_path / name, colour)
     return tmp_path
+
+
+class TestDescribedContract(DatasetContract):
+    @pytest.fixture
+    def source(self, folder: Path) -> tuple[DatasetReader, str]:
+        _jsonl(
+            folder,
+            {"file_name": "deep/c.jpg", "captions": ["blue", "all blue"]},
+            {"file_name": "a.png", "caption": "red"},
+            {"file_name": "b.png", "caption": ""},
+            {"file_name": "gone.png", "caption": "gone"},
+        )
+        return ImageFolder(), str(folder)
+
+    @pytest.fixture
+    def entries(self) -> int:
+        return 4
+
+
+class TestSortedIntoFoldersContract(DatasetContract):
+    @pytest.fixture
+    def source(self, folder: Path) -> tuple[DatasetReader, str]:
+        _picture(folder / "dark" / "d.png", "navy")
+        return ImageFolder.configured({"labels": "folders"}), str(folder)
+
+    @pytest.fixture
+    def entries(self) -> int:
+        return 4
+
+
+class TestUndescribedContract(DatasetContract):
+    @pytest.fixture
+    def source(self, folder: Path) -> tuple[DatasetReader, str]:
+        return ImageFolder(), str(folder)
+
+    @pytest.fixture
+    def entries(self) -> int:
+        return 3
 
 
 def test_rows_become_samples_in_their_order(folder: Path) -> None:
