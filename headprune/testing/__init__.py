@@ -8,8 +8,8 @@
             return MyScorer()
 
 Raters of layers have `LayerRaterContract`, scorers of logits and of gradients `LogitScorerContract` and
-`GradientScorerContract`, dataset readers `DatasetContract`. A promise is overridden or skipped only with a reason:
-`departs`.
+`GradientScorerContract`, edits `EditContract`, dataset readers `DatasetContract`. A promise is overridden or skipped
+only with a reason: `departs`.
 Needs pytest (`pip install 'headprune[test]'`).
 """
 
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headprune.testing.contract import departs as departs
     from headprune.testing.datasets import DatasetContract as DatasetContract
+    from headprune.testing.edits import EditContract as EditContract
     from headprune.testing.likelihoods import GradientScorerContract as GradientScorerContract
     from headprune.testing.likelihoods import LogitScorerContract as LogitScorerContract
     from headprune.testing.raters import LayerRaterContract as LayerRaterContract
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 # Imported when first used: pytest loads `pytest_plugin` of this package in every session, and most need no torch.
 _HOME_OF = {
     "DatasetContract": "headprune.testing.datasets",
+    "EditContract": "headprune.testing.edits",
     "GradientScorerContract": "headprune.testing.likelihoods",
     "LayerRaterContract": "headprune.testing.raters",
     "LogitScorerContract": "headprune.testing.likelihoods",

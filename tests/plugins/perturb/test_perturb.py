@@ -19,7 +19,7 @@ from headprune.scoring.contexts import Contexts
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.sweep import SweepPlan, sweep
-class EditContract: pass
+from headprune.testing import EditContract
 from headprune.towers.batches import Batch, traces
 from headprune.towers.replay import advance, replay, stopped
 from headprune.types import DecodePoint, Schedule
