@@ -31,6 +31,7 @@ CONTRACTS: dict[str, tuple[str, str]] = {
     "headprune.hooks.kinds.GradientScorer": ("GradientScorerContract", "scorer"),
     "headprune.edits.edit.Edit": ("EditContract", "edit"),
     "headprune.hooks.kinds.DatasetReader": ("DatasetContract", "source"),
+    "headprune.hooks.kinds.Listener": ("ListenerContract", "listener"),
 }
 """By the base class of a kind: its contract in `headprune.testing`, and the fixture that gives the plugin to it."""
 

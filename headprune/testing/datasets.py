@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import io
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,13 +45,10 @@ class DatasetContract(Contract):
         other = {type(sample).__name__ for sample in dataset.samples if not isinstance(sample, Sample)}
         assert not other, f"among the samples are other things: {', '.join(sorted(other))}"
 
-    def test_ids_are_unique_text(self, source: Source) -> None:
-        """Each sample has an id of its own, a string that is not blank."""
-        ids = [sample.id for sample in _open(source).samples]
-        odd = [known for known in ids if not _is_text(known)]
+    def test_ids_are_text(self, source: Source) -> None:
+        """Each sample's id is a string that is not blank. (That no two are the same, `headprune.Dataset` sees to.)"""
+        odd = [sample.id for sample in _open(source).samples if not _is_text(sample.id)]
         assert not odd, f"the id {odd[0]!r} is no text"
-        twice = [known for known, times in Counter(ids).items() if times > 1]
-        assert not twice, f"more than one sample has the id {twice[0]!r}"
 
     def test_ids_are_stable(self, source: Source) -> None:
         """An id stands for the same sample when the dataset is opened again."""
@@ -99,8 +95,7 @@ class DatasetContract(Contract):
         """A seed draws the same pictures with the same captions when the dataset is opened again."""
         count = max(1, min(_FEW, len(_open(source)) // 2))
         first, again = (
-            [(sample.captions, sample.load().tobytes()) for sample in draw(_open(source), count, seed=0).samples]
-            for _ in range(2)
+            [(sample.captions, sample.load().tobytes()) for sample in _drawn(_open(source), count)] for _ in range(2)
         )
         assert again == first, "opened again, its samples stand in another order, and a seed draws others"
 
@@ -168,6 +163,17 @@ class DatasetContract(Contract):
 def _open(source: Source) -> Dataset:
     reader, ref = source
     return reader.open(ref)
+
+
+def _drawn(dataset: Dataset, count: int) -> list[Sample]:
+    """Samples that seed 0 draws, whatever their ids and their pictures are: other promises are about those."""
+    stand_ins = tuple(Sample(str(place), (), _picture) for place in range(len(dataset)))
+    drawn = draw(Dataset(dataset.ref, stand_ins), count, seed=0)
+    return [dataset.samples[int(stand_in.id)] for stand_in in drawn.samples]
+
+
+def _picture() -> Image.Image:
+    return Image.new("RGB", (1, 1))
 
 
 def _that_open(source: Source) -> list[Sample]:

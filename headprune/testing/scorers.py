@@ -11,7 +11,7 @@ from typing import ClassVar, overload
 import pytest
 from PIL import Image
 
-from headprune.hooks.kinds import AnyScorer, Scorer
+from headprune.hooks.kinds import SCORER_NEEDS, AnyScorer, Scorer
 from headprune.testing.contract import Contract, assert_unknown_option_is_refused
 from headprune.types import ScoreItem
 
@@ -122,7 +122,7 @@ class ScorerContract(AnyScorerContract):
 
     def test_needs_are_known(self, scorer: Scorer) -> None:
         """`needs` names gold captions and the picture at most."""
-        unknown = sorted(scorer.needs - {"gold", "picture"})
+        unknown = sorted(scorer.needs - SCORER_NEEDS)
         assert not unknown, f"nothing called {', '.join(unknown)} is ever given: there are gold and picture"
 
     def test_only_what_is_needed_is_used(self, scorer: Scorer) -> None:

@@ -14,12 +14,11 @@ from headprune.hooks.manager import Plugin, collect_specs
 from headprune.hooks.specs import AdapterSpec
 
 SHIPPED = {
-    "scorer": {"bertscore", "bleu", "cider", "gradient", "logit", "rouge"},
-    "edit": {
-        *("ablate", "isolate", "isolate-direct", "mean-ablate", "scale"),
-        *("attention-temperature", "noise", "resample"),
-    },
-    "listener": set(),
+    "scorer": {"bertscore", "bleu", "cider", "clipscore", "gradient", "logit", "meteor", "refclipscore", "rouge"}
+    | {"vqa-exact", "vqa-f1"},
+    "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"}
+    | {"attention-temperature", "noise", "resample"},
+    "listener": {"jsonl", "mlflow", "wandb"},
     "adapter": {"transformers"},
     "dataset": {"coco", "demo", "hub", "imagefolder", "whoops"},
 }
@@ -44,6 +43,7 @@ def test_everything_shipped_loads(kind: str, name: str):
         ("scorer", "cidre", "cider"),
         ("edit", "isolat", "isolate"),
         ("dataset", "woops", "whoops"),
+        ("listener", "jsnol", "jsonl"),
         ("adapter", "transformer", "transformers"),
     ],
 )

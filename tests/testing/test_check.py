@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from headprune_jsonl.listener import JsonLines
 from headprune_likelihood.gradient import Gradient
 from headprune_likelihood.logit import Logit
 from headprune_ngram.exact import Exact
@@ -19,6 +20,7 @@ from headprune_wordnet.scorer import WordNetConcreteness
 import headprune.testing
 from headprune import PluginError, ScoreItem, Scorer, UsageError
 from headprune.demo.reader import DemoReader
+from headprune.edits.heads import Ablate
 from headprune.testing import departs
 from headprune.testing.check import CONTRACTS, Verdict, check, contract_for, fixture_for
 from headprune.testing.contract import Contract
@@ -177,7 +179,9 @@ def test_the_surrounding_session_is_as_before() -> None:
         (WordNetConcreteness, "LayerRaterContract", "scorer"),
         (Logit, "LogitScorerContract", "scorer"),
         (Gradient, "GradientScorerContract", "scorer"),
+        (Ablate, "EditContract", "edit"),
         (DemoReader, "DatasetContract", "source"),
+        (JsonLines, "ListenerContract", "listener"),
     ],
 )
 def test_each_kind_has_its_contract(made: Any, contract: str, fixture: str) -> None:

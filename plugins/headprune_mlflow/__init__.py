@@ -1,0 +1,1 @@
+"""The `mlflow` listener: a run of headprune as a run of MLflow."""

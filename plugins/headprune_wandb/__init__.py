@@ -1,0 +1,1 @@
+"""The `wandb` listener: a run of headprune as a run of Weights & Biases."""
