@@ -29,6 +29,7 @@ CONTRACTS: dict[str, tuple[str, str]] = {
     "headprune.hooks.kinds.Scorer": ("ScorerContract", "scorer"),
     "headprune.hooks.kinds.LogitScorer": ("LogitScorerContract", "scorer"),
     "headprune.hooks.kinds.GradientScorer": ("GradientScorerContract", "scorer"),
+    "headprune.towers.adapter.Backend": ("AdapterContract", "source"),
     "headprune.hooks.kinds.DatasetReader": ("DatasetContract", "source"),
     "headprune.hooks.kinds.Listener": ("ListenerContract", "listener"),
 }
