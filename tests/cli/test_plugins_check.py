@@ -119,7 +119,7 @@ def test_an_adapter_is_checked_on_a_model(place):
 @pytest.mark.parametrize("model", ["model", "./mine.py:Mine:model"])
 def test_an_adapter_may_be_a_file_and_the_model_told_by_its_name(place, model):
     (place / "mine.py").write_text(
-        "from headprune_transformers.backend import TransformersBackend\n\n\nclass Mine(TransformersBackend):\n    pass\n"
+        "from headprune_transformers.backend import TransformersBackend\nclass Mine(TransformersBackend): pass"
     )
     checkup = job.prepare_check("./mine.py:Mine", model=model)
     backend, name = checkup.give()
@@ -133,7 +133,8 @@ def test_a_listener_is_checked_without_a_trace(place):
 
 
 def test_what_a_plugin_is_checked_on_has_to_be_there(place):
-    assert "nowhere is not there" in place.refuses(1, "plugins", "check", "transformers", "--model", "./nowhere")
+    said = place.refuses(1, "plugins", "check", "transformers", "--model", "no/such/model")
+    assert "no/such/model is not there" in said
     assert "'nowhere'" in place.refuses(1, "plugins", "check", "imagefolder", "--data", "nowhere")
 
 
