@@ -90,8 +90,8 @@ def prepare_check(
         data: DATA that a dataset opens, with or without its `name:`; not needed where it opens without.
 
     Raises:
-        PluginError: no such plugin, or it is broken. UsageError: the name is of two kinds; a setting is wrong; its kind
-            lacks what it needs, or is given what it does not need.
+        PluginError: no such plugin, or it is broken. UsageError: the name is of two kinds; a setting is wrong; what
+            this kind needs is missing, or what it does not need is given.
     """
     kind = _checked_kind(kind) or _kind_of(name)
     for flag, given, wanted in (("--model", model, "adapter"), ("--data", data, "dataset")):
