@@ -34,6 +34,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
 
 
+@pytest.mark.filterwarnings("ignore:MLflow takes names")
 class TestMlflow(ListenerContract):
     @pytest.fixture
     def listener(self, tmp_path: Path) -> Listener:
@@ -182,6 +183,16 @@ def test_a_server_that_is_down_ends_the_run_before_any_work(
     assert "s3cret" not in said
 
 
+def test_why_a_server_is_not_reached_is_told_while_another_error_is_handled(unused_tcp_port: int) -> None:
+    listener: Mlflow = Mlflow.configured({"tracking_uri": f"http://127.0.0.1:{unused_tcp_port}"})
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        with pytest.raises(HeadpruneError, match="Connection refused$") as caught:
+            listener.started(STARTED)
+    assert "see that the server is up" in caught.value.hint
+
+
 @pytest.fixture
 def unused_tcp_port() -> int:
     with socket.socket() as free:
@@ -234,7 +245,7 @@ def test_progress_is_logged_now_and_then_and_where_a_stage_ends(listening: Mlflo
     assert run.data.tags["stage"] == "likelihoods"
 
 
-def test_a_runs_own_environment_and_loggers_are_as_they_were(listening: Mlflow) -> None:
+def test_the_environment_and_loggers_are_as_they_were(listening: Mlflow) -> None:
     before = dict(os.environ)
     levels = {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "urllib3.connectionpool")}
     listening.finished(RunFinished(None, 1.0, 0, 0))
