@@ -18,7 +18,7 @@ LAVIS_TESTS := tests/hooks/test_lazy.py tests/hooks/test_local.py tests/hooks/te
 	tests/report tests/runs tests/scoring/test_importance.py tests/scoring/test_statistics.py tests/test_labels.py \
 	tests/test_pictures.py tests/towers/test_calls.py
 
-.PHONY: demo test test-browser families test-lavis check bench format build clean
+.PHONY: demo test test-scaffold test-browser families test-lavis check docs bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -41,6 +41,10 @@ $(LOOKS):
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests
+
+# New plugins, each installed into one environment that is made for them, tested, checked and run.
+test-scaffold: $(VENV)/.test
+	HEADPRUNE_SCAFFOLD=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/scaffold
 
 # The report in headless Chromium. It needs Debian's chromium and chromium-driver, which it does not install:
 # apt-get install chromium chromium-driver. Selenium comes from PyPI and downloads nothing itself.
@@ -65,6 +69,10 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Into docs/_build/html. A warning fails it: a reference that leads nowhere, a formula that cannot be shown.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+
 # BENCH=--quick only sees that all runs and agrees; python -m benchmarks --help names what else there is.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -77,7 +85,7 @@ build: $(VENV)/.dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(RUN) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(RUN) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # torch goes in by itself and first: pulled in by another package it may bring gigabytes of CUDA to a CPU machine.
 $(VENV)/.torch: constraints.txt
@@ -100,6 +108,10 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.browser: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[browser]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[docs]"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.installed

@@ -11,27 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.snippets import blocks, not_said
+
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
+BLOCKS = blocks(ROOT / "README.md")
 # Made by other targets of the Makefile, which CI calls on a clean checkout.
 BY_CI = ("make demo", "make test", "make check", "git clone", "cd headprune", "pip install")
 
 
-def commands(language: str) -> list[tuple[str, str]]:
-    """(command, what README shows of its output) of every block of this language."""
-    found = []
-    for kind, text in BLOCKS:
-        if kind == language:
-            for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
-                command, _, output = part.partition("\n")
-                found.append((command, output))
-    return found
-
-
-def skeleton(text: str) -> list[str]:
-    """The lines of an output with numbers made equal and white space collapsed: timings differ between machines."""
-    lines = (re.sub(r"[+-]?\d[\d,.]*", "#", " ".join(line.split())) for line in text.splitlines())
-    return [line for line in lines if line]
+def commands() -> list[tuple[str, str]]:
+    """(command, what README shows of its output) of every console."""
+    return [command for block in BLOCKS if block.language == "console" for command in block.commands()]
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to run in, with the recipes of the repository and the files that README shows."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "recipes").symlink_to(ROOT / "recipes")
-    for kind, text in BLOCKS:
-        named = re.match(r"# (\w+\.py)\n", text)
-        if kind == "python" and named:
-            (folder / named[1]).write_text(text, encoding="utf-8")
+    for block in BLOCKS:
+        if block.file:
+            (folder / block.file).write_text(block.text, encoding="utf-8")
     return folder
 
 
@@ -56,16 +45,15 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_does_what_readme_shows(folder: Path):
-    shown = commands("console")
+    shown = commands()
     assert len(shown) >= 6
     for command, output in shown:
         if command.startswith(BY_CI):
             continue
         done = run(command, folder)
         assert done.returncode == 0, (command, done.stderr)
-        said = skeleton(done.stdout + done.stderr)
-        missing = [line for line in skeleton(output) if line not in said]
-        assert not missing, (command, missing, said)
+        said = done.stdout + done.stderr
+        assert not not_said(output, said), (command, not_said(output, said), said)
 
 
 def test_make_targets_exist():
@@ -75,7 +63,7 @@ def test_make_targets_exist():
 
 
 def test_commands_for_a_gpu_get_as_far_as_the_hub(folder: Path):
-    shown = [line for kind, text in BLOCKS if kind == "shell" for line in text.splitlines() if line.strip()]
+    shown = [line for block in BLOCKS if block.language == "shell" for line in block.text.splitlines() if line]
     assert shown
     for command in shown:
         if command.startswith(BY_CI):
@@ -90,7 +78,7 @@ def test_commands_for_a_gpu_get_as_far_as_the_hub(folder: Path):
 
 
 def test_python_runs(folder: Path):
-    scripts = [text for kind, text in BLOCKS if kind == "python"]
+    scripts = [block.text for block in BLOCKS if block.language == "python"]
     assert len(scripts) >= 2
     for number, text in enumerate(scripts):
         script = folder / f"block{number}.py"

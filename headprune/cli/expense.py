@@ -30,8 +30,11 @@ def expense_table(expense: Expense) -> RenderableType:
     return table("what the scorer would cost", ("", ""), rows, left=2)
 
 
-def agree(output: Output, expense: Expense | None, yes: bool) -> None:
+def agree(output: Output, expense: Expense | None, yes: bool, dry_run: bool = False) -> None:
     """See that the user agrees to what is paid; where nothing is, or with --yes, nobody is asked.
+
+    Args:
+        dry_run: whether the command has a --dry-run, which says more.
 
     Raises:
         UsageError: there is no terminal to ask on. HeadpruneError: the user does not agree.
@@ -44,13 +47,16 @@ def agree(output: Output, expense: Expense | None, yes: bool) -> None:
         output.note(what)
         return
     if not on_terminal():
-        raise UsageError(f"this makes {what}", "--yes agrees to it; --dry-run says more")
+        raise UsageError(f"this makes {what}", f"--yes agrees to it{'; --dry-run says more' if dry_run else ''}")
     try:
         agreed = typer.confirm(f"This makes {what}. Go on?", err=True)
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     if not agreed:
-        raise HeadpruneError("not agreed to: nothing was asked, nothing was paid", "--dry-run says what it would cost")
+        raise HeadpruneError(
+            "not agreed to: nothing was asked, nothing was paid",
+            "--dry-run says what it would cost" if dry_run else "a scorer that asks nobody is free",
+        )
 
 
 def on_terminal() -> bool:

@@ -126,7 +126,7 @@ class Asked:
             if dry_run:
                 _say_what_would_be_done(output, plan(perspective, both))
                 return
-            agree(output, expense_of(perspective, both), given["yes"])
+            agree(output, expense_of(perspective, both), given["yes"], dry_run=True)
             with stage_progress(output) as progress:
                 run = perform(perspective, given["out"], given["patch"], given["allow_other_weights"], progress)
             document = {

@@ -1,13 +1,23 @@
-"""headprune plugins: what is installed, and what is broken."""
+"""headprune plugins: what is installed, what is broken, a new one, and whether one keeps its promises."""
 
 from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headprune.cli import options as o
-from headprune.cli.output import reporting, table
+from headprune.cli.expense import agree
+from headprune.cli.output import reporting, shown, table
+from headprune.cli.progress import stage_progress
 
-app = typer.Typer(help="What is installed.", no_args_is_help=True, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(help="What is installed; a new one; whether one works.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -55,3 +65,80 @@ def list_(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = Fals
 def _summary(summary: object, needs: object) -> str:
     lacking = needs if isinstance(needs, list) else []
     return f"needs {', '.join(lacking)} - {summary}" if lacking else str(summary)
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help="scorer, edit, adapter, dataset or listener.")],
+    name: Annotated[str, typer.Argument(help="What users will type: lower-case words with hyphens between them.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The package's folder. (default: headprune-NAME, here)", show_default=False),
+    ] = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Write a package with a small plugin that works, its tests, a README and a recipe: begin there."""
+    with reporting(as_json, quiet, debug) as output:
+        from headprune.scaffold.write import write_package
+
+        folder = write_package(kind, name, out)
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        steps = [
+            f"cd {shlex.quote(str(folder))} && pip install -e '.[test]'",
+            "pytest",
+            "headprune score --recipe recipe.toml --out run",
+        ]
+
+        def show(console: Console) -> None:
+            for line in (*files, "", "next:", *(f"  {step}" for step in steps)):
+                console.print(shown(line), soft_wrap=True)
+
+        output.result({"folder": str(folder), "files": files, "next": steps}, show)
+        output.wrote(f"{kind} {name}", folder)
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="As headprune plugins list has it, or ./file.py:Class.")],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", help="scorer, edit, adapter, dataset or listener, where two share a name.", show_default=False
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="key=value for the plugin, may be repeated.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="What an adapter is checked on: best a tiny model.", show_default=False),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="What a dataset is checked on: best a few samples.", show_default=False),
+    ] = None,
+    yes: o.Yes = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Try every promise that plugins of its kind make. The exit code is 0 where all are kept, 3 where one is broken."""
+    with reporting(as_json, quiet, debug) as output:
+        from headprune.cli.tables import verdict_table
+        from headprune.errors import ExitCode
+        from headprune.jobs.check import a, perform_check, prepare_check
+
+        checkup = prepare_check(name, kind, o.pairs(option, "--option"), model, data)
+        agree(output, checkup.expense, yes)
+        with stage_progress(output) as stage:
+            stage(f"trying what {a(checkup.kind)} promises")
+            checked = perform_check(checkup)
+        output.result(
+            {"name": name, "kind": checked.kind, "promises": [asdict(verdict) for verdict in checked.verdicts]},
+            lambda console: console.print(verdict_table(checked)),
+        )
+        if checked.count("broken"):
+            raise typer.Exit(int(ExitCode.PLUGIN))

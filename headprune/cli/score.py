@@ -102,7 +102,7 @@ def score(
         from headprune.cli.tables import head_table
         from headprune.jobs.score import expense_of_score, perform_score
 
-        agree(output, expense_of_score(resolved.recipe), yes)
+        agree(output, expense_of_score(resolved.recipe), yes, dry_run=True)
         with scoring_progress(output) as progress:
             scored = perform_score(resolved.recipe, out, progress)
         if scored.result.reused:

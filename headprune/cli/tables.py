@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from headprune.cli.expense import expense_table
-from headprune.cli.output import interval, table
+from headprune.cli.output import interval, shown, table
 
 if TYPE_CHECKING:
     from headprune.evaluation.auto import AutoPruning
     from headprune.evaluation.table1 import Evaluation, Side
+    from headprune.jobs.check import Checked
     from headprune.patch.patch import Array, Patch
     from headprune.scoring.algorithm import ScoreResult
     from headprune.scoring.estimate import Estimate
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 # A head that stands out from its layer, by how many standard deviations, gets a colour.
 _SHADES = ((-1.5, "bold red"), (-0.75, "yellow"), (0.75, "default"), (1.5, "green"), (np.inf, "bold green"))
+
+_OUTCOMES = {"kept": "green", "broken": "bold red", "left out": "yellow"}
 
 
 def head_table(result: ScoreResult) -> RenderableType:
@@ -36,6 +40,18 @@ def head_table(result: ScoreResult) -> RenderableType:
     how = f"{info.edit['name']}, {info.scorer['name']}, {len(info.sample_ids)} samples"
     title = f"importance of each head, times 100 ({how})"
     return _heads(title, result.patch.importance, list(result.layers), margins)
+
+
+def verdict_table(checked: Checked) -> RenderableType:
+    """What came of each promise of a plugin; why, below it, where it is not kept."""
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(no_wrap=True)
+    made.add_column(overflow="fold")
+    for verdict in checked.verdicts:
+        made.add_row(Text(verdict.outcome, style=_OUTCOMES[verdict.outcome]), shown(verdict.promise))
+        for line in verdict.why.splitlines():
+            made.add_row("", Padding(shown(line), (0, 0, 0, 2)))
+    return Group(made, Text(checked.summary, style="bold"))
 
 
 def patch_table(patch: Patch) -> RenderableType:

@@ -68,7 +68,11 @@ class MeanAblate(Edit):
 
 
 class ScaleSettings(Settings):
-    """`factor` multiplies the head's output: 0 is `ablate`, 1 changes nothing."""
+    """Settings of `scale`.
+
+    Attributes:
+        factor: multiplies the head's output: 0 is `ablate`, 1 changes nothing.
+    """
 
     factor: float = 0.5
 

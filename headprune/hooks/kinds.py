@@ -80,6 +80,12 @@ class Scorer(ScorerBase):
     `"picture"`. Without `"gold"` the caption is compared with `item.reference`.
     """
 
+    @property
+    def compares(self) -> bool:
+        """Whether a caption is compared with `item.reference`. Where it is not, the unchanged model's caption is scored
+        as well, and what was lost or gained counts."""
+        return not self.needs & SCORER_NEEDS
+
     def fit(self, gold: Sequence[Sequence[str]]) -> None:
         """See the gold captions of the whole dataset once, before the first `score` (document frequencies and such).
 
@@ -99,6 +105,11 @@ class LayerRater(Scorer):
     """
 
     criteria: ClassVar[tuple[str, ...]]
+
+    @property
+    def compares(self) -> bool:
+        """A rating is a caption's own."""
+        return False
 
     @abstractmethod
     def rate(self, batch: Sequence[RateItem]) -> list[list[list[float]]]:

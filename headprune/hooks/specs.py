@@ -15,6 +15,7 @@ VERSION = 1
 """Of the hooks. A plugin may say which it was built for, `HEADPRUNE_HOOKS = 1` in its module; others are refused."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a plugin's function as the hook that it is called like."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headprune.hooks.kinds import LayerRater, Scorer
+from headprune.hooks.kinds import Scorer
 from headprune.perspectives.linguistic import captions_by_layer
 from headprune.scoring.importance import scored
 from headprune.scoring.statistics import Floats, mean_intervals
@@ -61,7 +61,7 @@ def what_layers_say(
     at = {layer: column for column, layer in enumerate(spoken)}
     captions = tuple(tuple(row[at[layer]] for layer in layers) for row in said)
     before = tuple(tuple(row[at[layer - 1]] for layer in layers) for row in said)
-    gained = gains(scorer)
+    gained = not scorer.compares
     if gained:
         # One reference for all, the whole model's words; what a layer says is scored once, before whichever it stands.
         each = scored_layers(layers)
@@ -72,11 +72,6 @@ def what_layers_say(
     else:
         scores = _scores(scorer, samples, layers, captions, before)
     return Layers(tuple(layers), captions, before, gained, scores, mean_intervals(scores, seed))
-
-
-def gains(scorer: Scorer) -> bool:
-    """Whether dS of this scorer is a gain over the layer before; see `Layers.gained`."""
-    return isinstance(scorer, LayerRater) or bool(scorer.needs & {"gold", "picture"})
 
 
 def scored_layers(layers: Sequence[int]) -> list[int]:

@@ -116,15 +116,15 @@ def lesion_layers(
         intervals = tuple(tuple(mean_interval(values, seed) for values in row) for row in scores)
         return Lesioned(tuple(places[place] for place in chosen), captions, scores, intervals)
 
-    against_gold = _scores(scorer, samples, ((unchanged,),), unchanged)[0, 0] if "gold" in scorer.needs else None
+    unlesioned = _scores(scorer, samples, ((unchanged,),), unchanged)[0, 0] if not scorer.compares else None
     return Lesions(
         lesions=tuple(lesions),
         samples=tuple(sample.id for sample in samples),
         unchanged=tuple(unchanged),
         alone=lesioned(range(len(layers))),
         together=lesioned(range(len(layers), len(places))),
-        unchanged_scores=against_gold,
-        unchanged_interval=None if against_gold is None else mean_interval(against_gold, seed),
+        unchanged_scores=unlesioned,
+        unchanged_interval=None if unlesioned is None else mean_interval(unlesioned, seed),
         per_token=means.per_token,
         mean_samples=means.samples,
     )

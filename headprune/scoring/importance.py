@@ -37,7 +37,8 @@ def importances(
         captions: of every variant, and of the unchanged model (head -1) at `reference_layers`.
         samples, layers, geometry: the axes.
         edit: a head's importance is its score where the variant keeps it, 1 - score where the variant lacks it. A
-            scorer that needs gold scores both captions against gold: the variant's score, or the drop.
+            scorer that does not compare the two, but looks at gold captions or the picture, scores both: the variant's
+            score, or the drop.
         scorer: any scorer.
         reference_layers: for each of `layers`, at which layer the unchanged model was decoded.
 
@@ -56,7 +57,7 @@ def importances(
     values[:, there] = scored(scorer, items).reshape(len(samples), -1)
     if not edit.removes:
         return values
-    if "gold" not in scorer.needs:
+    if scorer.compares:
         return 1 - values
     unchanged = [
         _item(sample, captions[sample.id, at, UNCHANGED], captions[sample.id, at, UNCHANGED], at, None)

@@ -8,9 +8,9 @@
             return MyScorer()
 
 Raters of layers have `LayerRaterContract`, scorers of logits and of gradients `LogitScorerContract` and
-`GradientScorerContract`, dataset readers `DatasetContract`, listeners `ListenerContract`. A promise is overridden or
-skipped only with a reason: `departs`.
-Needs pytest (`pip install 'headprune[test]'`).
+`GradientScorerContract`, edits `EditContract`, dataset readers `DatasetContract`, back ends of models
+`AdapterContract`, listeners `ListenerContract`. A promise is overridden or skipped only with a reason: `departs`.
+Needs pytest (`pip install 'headprune[plugins]'`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headprune.testing.adapters import AdapterContract as AdapterContract
     from headprune.testing.contract import departs as departs
     from headprune.testing.datasets import DatasetContract as DatasetContract
     from headprune.testing.likelihoods import GradientScorerContract as GradientScorerContract
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # Imported when first used: pytest loads `pytest_plugin` of this package in every session, and most need no torch.
 _HOME_OF = {
+    "AdapterContract": "headprune.testing.adapters",
     "DatasetContract": "headprune.testing.datasets",
     "GradientScorerContract": "headprune.testing.likelihoods",
     "LayerRaterContract": "headprune.testing.raters",
@@ -38,7 +40,9 @@ _HOME_OF = {
     "departs": "headprune.testing.contract",
 }
 
-MODULES = tuple(sorted(set(_HOME_OF.values())))
+# Those in which an assert tells what it compared.
+_PARTS = {f"headprune.testing.{name}" for name in ("near", "patches", "places", "towers", "words")}
+MODULES = tuple(sorted({*_HOME_OF.values(), *_PARTS}))
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605
 
 

@@ -119,12 +119,12 @@ class Adapter(ABC):
 
     @property
     def tower(self) -> nn.Module:
-        """The tower: the module that is given pixels."""
+        """The tower, the module that is given pixels."""
         return self.model.get_submodule(self.layout.tower)
 
     @property
     def device(self) -> torch.device:
-        """Where the tower's first layer lives: pictures go there."""
+        """Where the tower's first layer lives, and pictures go."""
         return self.sites[0].output.weight.device
 
     @property
@@ -134,7 +134,7 @@ class Adapter(ABC):
 
     @property
     def speech_dtype(self) -> torch.dtype:
-        """What is computed in behind the tower: captions and likelihoods are no more exact than that."""
+        """What is computed in behind the tower; captions and likelihoods are no more exact than that."""
         return self.dtype
 
     def parameter_count(self) -> int:
@@ -143,7 +143,7 @@ class Adapter(ABC):
 
     @cached_property
     def reads(self) -> tuple[int, ...]:
-        """Depths of Z that the connector reads, of 0..L: L alone for most."""
+        """Depths of Z that the connector reads, of 0..L; L alone for most."""
         return self.layout.depths(len(self.sites))
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 from bert_score.utils import bert_encode, get_model, get_tokenizer
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, GPT2Tokenizer, RobertaTokenizer
+from transformers.utils.hub import cached_file, extract_commit_hash
 
 from headprune import ModelError, UsageError
 
@@ -110,6 +111,13 @@ def read_config(source: str, num_layers: int) -> Any:
     if num_layers > there:
         raise UsageError(f"num_layers={num_layers}, but {source} has {there} layers", f"give num_layers=1 to {there}")
     return config
+
+
+def commit_of(source: str) -> str | None:
+    """The commit of a hub model's configuration that was read, in the hub's cache; None where that does not tell."""
+    # From its path there, which old and new transformers know; configurations of new ones do not remember it.
+    commit: str | None = extract_commit_hash(cached_file(source, "config.json"), None)
+    return commit
 
 
 class _T5(str):

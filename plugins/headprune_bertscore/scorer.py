@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from headprune import ScoreItem, Scorer, UsageError
-from headprune_bertscore.encoder import Encoded, Encoder, read_config
+from headprune_bertscore.encoder import Encoded, Encoder, commit_of, read_config
 from headprune_bertscore.memory import Memory
 from headprune_bertscore.settings import BertScoreSettings, resolve
 
@@ -98,7 +98,7 @@ class BertScore(Scorer):
         """What tells this model from another of the same name."""
         if self._resolved.folder is not None:
             return {"sha256": fingerprint(self._resolved.folder)}
-        return {"revision": getattr(self._config, "_commit_hash", None)}
+        return {"revision": commit_of(self._resolved.source)}
 
     def _match_all(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PRF]:
         """Match pairs that were not matched before, encoding only what is new."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.utils.hub import resolve_revision
 
 from headprune import Backend, Geometry, LoadRequest, ModelError, ModelRef, Outline, find_sites, measure, notice
 from headprune_transformers.adapters.adapter import TransformersAdapter
@@ -26,11 +28,12 @@ class TransformersBackend(Backend):
     """`transformers:folder-or-hub-id`."""
 
     def load(self, request: LoadRequest) -> TransformersAdapter:
+        request, commit = _pinned(request)
         config, family = _configuration(request)
         device = _device(request)
         model = _model(request, config, family, device)
         processor = _processor(request, family)
-        ref = ModelRef("transformers", request.name, getattr(config, "_commit_hash", None))
+        ref = ModelRef("transformers", request.name, commit)
         adapter = family.adapter(model, processor, family, ref)
         if any(site.output.weight.is_meta for site in adapter.sites):
             raise ModelError(
@@ -41,6 +44,7 @@ class TransformersBackend(Backend):
         return adapter
 
     def outline(self, request: LoadRequest) -> Outline:
+        request, _ = _pinned(request)
         config, family = _configuration(request)
         with _worded(request, "model"), torch.device("meta"):
             model = _model_class(config, family)(config)
@@ -54,6 +58,13 @@ class TransformersBackend(Backend):
             bytes_per_parameter=_dtype(request, config, _device(request)).itemsize,
             download=0 if Path(request.name).is_dir() else _download_size(request),
         )
+
+
+def _pinned(request: LoadRequest) -> tuple[LoadRequest, str | None]:
+    """The request for the commit that its revision stands for now, and that commit: all files are of it, though the
+    branch may move on meanwhile. None where it cannot be found out: for a folder, and without hub and cache."""
+    revision = resolve_revision(request.name, request.revision)
+    return replace(request, revision=revision), getattr(revision, "resolved", None)
 
 
 def _reading(request: LoadRequest, what: str, read: Any, **options: Any) -> Any:

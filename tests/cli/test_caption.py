@@ -8,6 +8,7 @@ from PIL import Image
 
 from headprune import Generation, load_model, load_patch
 from headprune.patch.apply import applied
+from headprune.testing.slow import stopped_after
 from tests.support import slow
 
 IMAGES = ("data/p0.png", "data/p1.png", "data/p2.png")
@@ -37,7 +38,7 @@ def test_the_whole_model(place, model, pixels):
 
 @pytest.mark.parametrize("layer", [0, 1, 2, -1, -3])
 def test_a_layer(place, model, pixels, layer):
-    with slow.stopped_after(model, layer % 3):
+    with stopped_after(model, layer % 3):
         assert said(place, "--layer", layer) == slow.vanilla_captions(model, pixels, GENERATION)
 
 
@@ -56,7 +57,7 @@ def test_a_patch_and_a_layer_of_the_patched_model(scored, model, pixels):
     ):
         with applied(model, s):
             whole = slow.vanilla_captions(model, pixels, GENERATION)
-            with slow.stopped_after(model, 1):
+            with stopped_after(model, 1):
                 layer = slow.vanilla_captions(model, pixels, GENERATION)
         words = ("--patch", "run/patch.safetensors", *options)
         assert (said(scored, *words), said(scored, *words, "--layer", 1)) == (whole, layer)

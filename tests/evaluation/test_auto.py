@@ -20,6 +20,7 @@ from headprune.evaluation.auto import (
     validation_size,
 )
 from headprune.patch.combine import blend
+from headprune.testing.slow import hooked
 from headprune.towers.batches import Batch
 from headprune.types import Interval
 from tests.support import slow
@@ -37,7 +38,7 @@ def words(adapter, pixels, s) -> list[str]:
     """What the model says with its heads scaled by s[L, H], by hooks alone."""
     with ExitStack() as stack:
         for number, row in enumerate(s):
-            stack.enter_context(slow.hooked(adapter, number, torch.tensor(row, dtype=torch.float32)))
+            stack.enter_context(hooked(adapter, number, torch.tensor(row, dtype=torch.float32)))
         return slow.vanilla_captions(adapter, pixels, GENERATION)
 
 

@@ -14,6 +14,7 @@ from headprune.errors import PluginError, UsageError
 from headprune.evaluation.control import random_controls
 from headprune.evaluation.table1 import Change, Control, EvaluateSettings, evaluate_model
 from headprune.perspectives.convergence import Convergence
+from headprune.testing.slow import hooked, stopped_after
 from headprune.towers.batches import Batch
 from tests.support import slow
 from tests.support.samples import GoldOverlap, Overlap, dataset
@@ -29,8 +30,8 @@ def words(adapter, pixels, s, layer=2) -> list[str]:
     """What the model says after `layer` with its heads scaled by s[L, H], by hooks alone."""
     with ExitStack() as stack:
         for number, row in enumerate(s):
-            stack.enter_context(slow.hooked(adapter, number, torch.tensor(row)))
-        stack.enter_context(slow.stopped_after(adapter, layer))
+            stack.enter_context(hooked(adapter, number, torch.tensor(row)))
+        stack.enter_context(stopped_after(adapter, layer))
         return slow.vanilla_captions(adapter, pixels, GENERATION)
 
 

@@ -14,7 +14,8 @@ from headprune.hooks.manager import Plugin, collect_specs
 from headprune.hooks.specs import AdapterSpec
 
 SHIPPED = {
-    "scorer": {"bertscore", "bleu", "cider", "gradient", "logit", "rouge"},
+    "scorer": {"bertscore", "bleu", "cider", "clipscore", "gradient", "logit", "meteor", "refclipscore", "rouge"}
+    | {"vqa-exact", "vqa-f1"},
     "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"},
     "listener": {"jsonl", "mlflow", "wandb"},
     "adapter": {"transformers"},

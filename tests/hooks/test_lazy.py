@@ -13,7 +13,7 @@ import headprune
 from headprune import save_patch
 from tests.support.patches import patch_of
 
-HEAVY = ("torch", "transformers", "datasets", "bert_score", "mlflow", "wandb")
+HEAVY = ("torch", "transformers", "datasets", "bert_score", "nltk", "mlflow", "wandb")
 FOR_RESULTS = ("rich", "numpy")
 WATCHED = """
 import sys

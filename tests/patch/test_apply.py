@@ -12,6 +12,7 @@ from headprune import Generation, applied, load_model
 from headprune.errors import PatchError
 from headprune.patch.apply import folded
 from headprune.patch.fit import check_fit, fingerprint
+from headprune.testing.slow import hooked_tower
 from tests.support import slow
 from tests.support.patches import patch_for
 
@@ -21,7 +22,7 @@ COEFFICIENTS = np.array([[0, 1, 2.5, 0.3], [1, 1, 1, 1], [0, 0, 0, 0]], np.float
 
 def test_applied_equals_hooks(tiny, pictures):
     pixels = tiny.prepare(pictures)
-    with slow.hooked_tower(tiny, COEFFICIENTS):
+    with hooked_tower(tiny, COEFFICIENTS):
         states = tiny.trace(pixels, depths=[3]).states[3]
         said = slow.vanilla_captions(tiny, pixels, GENERATION)
     with applied(tiny, COEFFICIENTS):

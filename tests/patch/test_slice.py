@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from headprune import Adapter, Generation, PatchError, applied, sliced
+from headprune.testing.slow import hooked_tower
 from tests.support import slow
 from tests.support.tiny import HEADS, LAYERS, WIDTH
 
@@ -55,7 +56,7 @@ def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
 def test_sliced_equals_applied_equals_hooks(tiny, pictures, rows):
     s, pixels = np.array(rows, np.float32), tiny.prepare(pictures)
     made = sliced(tiny, s)
-    with slow.hooked_tower(tiny, s):
+    with hooked_tower(tiny, s):
         states, (said, logits) = last(tiny, pixels), slow.vanilla_answers(tiny, pixels, GENERATION)
     with applied(tiny, s):
         zeroed, (zeroed_said, zeroed_logits) = last(tiny, pixels), slow.vanilla_answers(tiny, pixels, GENERATION)

@@ -8,6 +8,7 @@ import pytest
 import headprune
 from headprune import Generation, ScoreItem, UsageError
 from headprune.perspectives.convergence import Convergence, converged, convergence_layers, plateau
+from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from tests.support import slow
 from tests.support.samples import GoldOverlap, Overlap, dataset
@@ -112,7 +113,7 @@ def test_a_models_words_against_a_model_without_its_later_layers(tiny, pictures,
     found = converged(tiny, samples, layers, GoldOverlap(), convergence, GENERATION, Batch(7, 2), tol=0.3, seed=4)
     said = []
     for layer in layers:
-        with slow.stopped_after(tiny, layer):
+        with stopped_after(tiny, layer):
             said.append(slow.vanilla_captions(tiny, tiny.prepare(pictures), GENERATION))
     assert found.layers == layers and found.captions == tuple(zip(*said, strict=True))
     expected = [[GoldOverlap().score([ScoreItem(caption, gold=samples[0].captions)])[0] for caption in row]

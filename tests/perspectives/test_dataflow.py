@@ -11,10 +11,10 @@ import torch
 import headprune
 from headprune import ModelError, UsageError, applied, load_model, open_dataset, sliced
 from headprune.perspectives.dataflow import DataFlow, Flow, Parts, data_flow
+from headprune.testing.slow_flow import SlowFlow
 from headprune.towers import passes
 from headprune.towers.batches import Batch
 from tests.support.samples import dataset
-from tests.support.slow_flow import slow_flow
 
 RAGGED = np.array([[0, 1, 1, 0], [0, 0, 0, 0], [1, 0.5, 1, 1]], np.float32)
 
@@ -106,7 +106,7 @@ def test_layers_that_lost_heads(tiny, pictures, token):
         there = np.isfinite(flow.share.heads).all(axis=0)
         assert there.tolist() == [[True, True, False, False], [False] * 4, [True] * 4]
         np.testing.assert_allclose(total(flow.share), 1, atol=1e-4)
-    twin = slow_flow(made, made.prepare(pictures), None, 0)
+    twin = SlowFlow(made, made.prepare(pictures), None, 0)
     at = twin.projection[:, 0] if token == 0 else twin.projection.mean(axis=1)
     np.testing.assert_allclose(found.chosen.projection.heads[:, 0, :2], at[:, :2], atol=1e-5)
     assert np.isfinite(found.sources[0].norm).all(axis=-1).sum() == 6

@@ -9,6 +9,7 @@ import headprune
 from headprune import Expense, Generation, LayerRater, ScoreItem, resolve
 from headprune.jobs.perspectives.layers import LayersPerspective
 from headprune.perspectives.layers import what_layers_say
+from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from tests.support import slow
 from tests.support.samples import GoldOverlap, Overlap, dataset
@@ -18,7 +19,7 @@ GENERATION = Generation(max_new_tokens=6)
 
 def said_at(tiny, pictures, layer: int) -> list[str]:
     """D(Z[layer + 1]); -1 is the embeddings."""
-    with slow.stopped_after(tiny, layer):
+    with stopped_after(tiny, layer):
         return slow.vanilla_captions(tiny, tiny.prepare(pictures), GENERATION)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from headprune import Generation, captions_by_layer
 from headprune.perspectives.linguistic import captions_of_head
+from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from tests.support import slow
 from tests.support.samples import dataset
@@ -19,7 +20,7 @@ def test_every_layer_says_what_a_model_without_the_later_ones_says(tiny, picture
     layers = [2, 0, 1]
     found = captions_by_layer(tiny, dataset(pictures).samples, layers, GENERATION, batch)
     for column, layer in enumerate(layers):
-        with slow.stopped_after(tiny, layer):
+        with stopped_after(tiny, layer):
             assert [row[column] for row in found] == slow.vanilla_captions(tiny, pixels, GENERATION)
     assert len({said for row in found for said in row}) > 3
 

@@ -17,6 +17,7 @@ from headprune.runs.store import RunStore
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Schedule
 from tests.support import slow
@@ -63,7 +64,7 @@ def test_sequential_scores_each_layer_with_the_earlier_coefficients_applied(tiny
     projections = [site.output for site in tiny.sites]
     unchanged = []
     for layer in range(3):
-        with slow.stopped_after(tiny, layer):
+        with stopped_after(tiny, layer):
             unchanged.append(slow.vanilla_captions(tiny, pixels, GENERATION))
     for layer in range(3):
         handles = [

@@ -17,6 +17,7 @@ from headprune.hooks.catalogue import catalogue
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from headprune.towers.replay import replay
 from headprune.types import DecodePoint
@@ -64,7 +65,7 @@ def slow_alpha(model, pixels, edit: str, last: bool, layers: list[int]) -> np.nd
     geometry = model.geometry
     importance = np.zeros((len(layers), geometry.heads))
     for row, layer in enumerate(layers):
-        with slow.stopped_after(model, geometry.layers - 1 if last else layer):
+        with stopped_after(model, geometry.layers - 1 if last else layer):
             unchanged = slow.vanilla_captions(model, pixels, GENERATION)
         for head in range(geometry.heads):
             said = slow.variant(model, edit, pixels, layer, head, last, GENERATION)

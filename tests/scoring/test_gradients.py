@@ -18,6 +18,7 @@ from headprune.scoring.algorithm import score_heads
 from headprune.scoring.gradients import _scaled, head_gradients
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.testing.slow import hooked
 from headprune.towers.batches import Batch
 from tests.support import slow
 from tests.support.samples import dataset
@@ -48,7 +49,7 @@ def test_equals_finite_differences(tiny, pictures, monkeypatch):
                 for sign in (1, -1):
                     s = torch.ones(4, dtype=torch.float64)
                     s[head] += sign * step
-                    with slow.hooked(tiny, layer, s), torch.no_grad():
+                    with hooked(tiny, layer, s), torch.no_grad():
                         loss = slow.caption_loss(tiny, pixels[row : row + 1], caption, GENERATION)
                     expected[row, layer, head] += sign * loss / (2 * step)
     assert expected.abs().max() > 0.05

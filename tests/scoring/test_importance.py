@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from headprune import Geometry, Sample, ScoreItem, Scorer
+from headprune import Geometry, LayerRater, Sample, ScoreItem, Scorer
 from headprune.errors import ExitCode, PluginError, UsageError
 from headprune.hooks.catalogue import catalogue
 from headprune.scoring.importance import importances, scored, softmax
@@ -54,6 +54,34 @@ GOLD_UNCHANGED = np.array([[[1], [1 / 2]], [[1], [0]]])
 
 def test_gold_scorers_take_the_variants_score_for_isolate():
     np.testing.assert_allclose(found("isolate", GoldOverlap()), GOLD)
+
+
+class Seen(Scorer):
+    """Looks at the picture: the caption's length, which no reference has a say in."""
+
+    needs = frozenset({"picture"})
+
+    def score(self, batch):
+        return [float(len(item.caption)) for item in batch]
+
+
+class Rated(LayerRater):
+    """Rates a caption by itself."""
+
+    criteria = ("length",)
+
+    def rate(self, batch):
+        return [[[1.0 + min(4, len(caption))] for caption in item.captions] for item in batch]
+
+
+@pytest.mark.parametrize("scorer", [Seen(), Rated()], ids=["picture", "rater"])
+def test_what_no_reference_has_a_say_in_takes_the_drop(scorer):
+    lost = found("ablate", scorer)
+    kept = found("isolate", scorer)
+    assert not scorer.compares and Overlap().compares and not GoldOverlap().compares
+    # A head's variant and its drop make up what the unchanged model has, for every head of a layer alike.
+    np.testing.assert_allclose(np.ptp(lost + kept, axis=2), 0)
+    assert np.ptp(lost) > 0 and not np.allclose(lost, 1 - kept)
 
 
 def test_gold_scorers_take_the_drop_for_ablate():

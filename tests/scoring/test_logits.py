@@ -18,6 +18,7 @@ from headprune.runs.store import RunStore
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.testing.slow import hooked, stopped_after
 from headprune.towers import memory
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Schedule
@@ -63,7 +64,7 @@ def slow_importances(
     for column, layer in enumerate(layers):
         for row in range(len(samples)):
             one = pixels[row : row + 1]
-            stop = nullcontext() if last else slow.stopped_after(adapter, layer)
+            stop = nullcontext() if last else stopped_after(adapter, layer)
             with stop:
                 (caption,) = slow.vanilla_captions(adapter, one, GENERATION)
                 before, tokens = slow.next_tokens(adapter, one, caption, GENERATION)
@@ -74,8 +75,8 @@ def slow_importances(
                     if earlier is not None:
                         stack.enter_context(earlier(layer))
                     if not last:
-                        stack.enter_context(slow.stopped_after(adapter, layer))
-                    stack.enter_context(slow.hooked(adapter, layer, s))
+                        stack.enter_context(stopped_after(adapter, layer))
+                    stack.enter_context(hooked(adapter, layer, s))
                     after, _ = slow.next_tokens(adapter, one, caption, GENERATION)
                 score = distance(after, before, tokens, measure)
                 keeps = edit == "isolate"
@@ -103,7 +104,7 @@ def test_sequential_compares_a_changed_model_with_the_unchanged_one(tiny, pictur
     def earlier(layer: int) -> ExitStack:
         stack = ExitStack()
         for below in range(layer):
-            stack.enter_context(slow.hooked(tiny, below, scale[below]))
+            stack.enter_context(hooked(tiny, below, scale[below]))
         return stack
 
     expected = slow_importances(tiny, pictures[:2], "ablate", point is DecodePoint.LAST, "kl", earlier=earlier)

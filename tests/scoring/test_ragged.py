@@ -18,6 +18,7 @@ from headprune.scoring.algorithm import ScoreSettings, score_heads
 from headprune.scoring.estimate import estimate_score
 from headprune.scoring.importance import softmax
 from headprune.scoring.sampling import draw
+from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Schedule
 from tests.support import slow
@@ -124,7 +125,7 @@ def test_sequential_applies_the_coefficients_of_the_heads_there_are(one, picture
     np.testing.assert_array_equal(np.isfinite(sequential.patch.scale), THERE)
     samples = draw(dataset(pictures), len(pictures), 0).samples
     pixels = one.prepare([sample.load() for sample in samples])
-    with slow.stopped_after(one, 1):
+    with stopped_after(one, 1):
         unchanged = slow.vanilla_captions(one, pixels, GENERATION)
     scale = np.ones((3, 4), np.float32)
     scale[0, :2] = sequential.patch.scale[0, :2]

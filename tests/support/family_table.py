@@ -17,15 +17,15 @@ SUITE = "test_families.py"
 
 COLUMNS = {
     "replay = hooks": (
-        "test_geometry",
-        "test_contributions_and_bias_sum_to_the_attention_output",
+        "test_geometry_and_outline_agree",
+        "test_geometry_is_what_is_known",
+        "test_contributions_and_bias_add_up_to_the_attentions_answer",
         "test_all_ones_change_nothing",
         "test_replay_equals_hooks",
         "test_an_edit_has_an_effect_where_the_model_reads_it_and_only_there",
-        "test_algorithm_1_equals_its_slow_twin",
+        "test_scores_are_those_of_one_hooked_pass_a_head",
     ),
     "early exit": (
-        "test_the_model_says_what_its_documentation_makes_it_say",
         "test_every_layer_says_what_a_model_without_the_later_ones_says",
         "test_batched_equals_one_by_one",
     ),
@@ -37,10 +37,16 @@ COLUMNS = {
     ),
     "patch maps": ("test_grids_name_the_tokens_of_each_place",),
     "`logit`, `gradient`": ("test_teacher_forcing_agrees_with_generation", "test_derivatives_are_the_losses_slopes"),
-    "fold": ("test_applied_equals_hooks_and_goes_away", "test_exported_says_what_the_patched_model_says[fold]"),
+    "fold": (
+        "test_applied_equals_hooks_and_goes_away",
+        "test_what_is_saved_loads_as_the_same_model",
+        "test_folded_equals_hooks",
+        "test_exported_folded_it_has_all_its_weights",
+    ),
     "slice": (
-        "test_exported_says_what_the_patched_model_says[slice]",
-        "test_sliced_in_memory_leaves_the_model_as_it_is",
+        "test_sliced_equals_hooks",
+        "test_sliced_in_memory_the_heads_that_are_left_attend_as_before",
+        "test_exported_sliced_it_has_the_weights_that_are_left",
     ),
     "loads without headprune": ("test_the_cards_lines_load_a_folder_without_headprune",),
 }
@@ -89,16 +95,14 @@ def read_outcomes(reports: Iterator[Any]) -> dict[tuple[str, str], list[bool]]:
     """Of a run's reports, those of the suite."""
     found: dict[tuple[str, str], list[bool]] = {}
     for report in reports:
-        match = re.search(rf"{SUITE}::(\w+)\[(.+)\]$", report.nodeid)
+        match = re.search(rf"{SUITE}::\w+::(\w+)\[(.+)\]$", report.nodeid)
         if match is None or (report.when != "call" and report.passed):
             continue
         test, parameters = match.groups()
         name = max(
             (name for name in ZOO if re.search(rf"(^|-){re.escape(name)}(-|$)", parameters)), key=len, default=""
         )
-        rest = parameters.replace(name, "", 1).strip("-")
-        key = f"{test}[{rest}]" if rest in ("fold", "slice") else test
-        found.setdefault((name, key), []).append(report.passed)
+        found.setdefault((name, test), []).append(report.passed)
     return found
 
 

@@ -1,8 +1,8 @@
-"""Slow, obvious twins, written from METHOD.md with plain hooks and the model's own generate. One head at a time."""
+"""Slow, obvious twins for tiny models and the demo, from METHOD.md: plain hooks and the model's own generate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from headprune import Adapter, Generation, Sample, ScoreItem, Scorer
+from headprune.testing.slow import hooked, stopped_after
 
 
 def vanilla_captions(adapter: Adapter, pixels: Tensor, generation: Generation) -> list[str]:
@@ -74,76 +75,6 @@ def caption_loss(adapter: Adapter, pixels: Tensor, caption: str, generation: Gen
     return -torch.stack([log_probs[place, token] for place, token in enumerate(tokens)]).mean()
 
 
-@contextmanager
-def hooked(
-    adapter: Adapter, layer: int, s: Tensor, direct: bool = False, replace: Tensor | None = None
-) -> Iterator[None]:
-    """Head h's output multiplied by s[h] before the output projection of `layer`.
-
-    Args:
-        s: [H].
-        direct: leave the residual stream out (isolate-direct).
-        replace: [T, H*dh], what heads with s = 0 say instead of nothing (mean-ablate).
-    """
-    site = adapter.sites[layer]
-    block: Any = site.layer
-    dh = adapter.geometry.head_width
-
-    def scale(module: Any, args: tuple[Tensor]) -> tuple[Tensor]:
-        x = args[0].clone()
-        for head in range(len(s)):
-            columns = slice(head * dh, (head + 1) * dh)
-            x[..., columns] = x[..., columns] * s[head]
-            if replace is not None and s[head] == 0:
-                x.view(-1, *replace.shape)[..., columns] = replace[:, columns]
-        return (x,)
-
-    attended: list[Tensor] = []
-    handles = [
-        site.output.register_forward_pre_hook(scale),
-        site.attention.register_forward_hook(lambda module, args, out: attended.append(out[0])),
-    ]
-
-    def without_residual(module: Any, args: Any, output: Tensor) -> Tensor:
-        middle = attended.pop()
-        return middle + block.mlp(block.layer_norm2(middle))
-
-    if direct:
-        handles.append(block.register_forward_hook(without_residual))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def hooked_tower(adapter: Adapter, coefficients: Any) -> Iterator[None]:
-    """Head h of every layer l multiplied by coefficients[l, h]."""
-    with ExitStack() as stack:
-        for layer, s in enumerate(coefficients):
-            stack.enter_context(hooked(adapter, layer, torch.tensor(s)))
-        yield
-
-
-@contextmanager
-def stopped_after(adapter: Adapter, layer: int) -> Iterator[None]:
-    """Layers after `layer` hand their input on unchanged, so that the model speaks of Z[layer + 1]."""
-    answers = adapter.layout.answers
-
-    def skip(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return (hidden_states, *[None] * (answers - 1)) if answers > 1 else hidden_states
-
-    skipped = [site.layer for site in adapter.sites[layer + 1 :]]
-    try:
-        for block in skipped:
-            block.forward = skip
-        yield
-    finally:
-        for block in skipped:
-            del block.__dict__["forward"]
-
-
 def mean_heads(adapter: Adapter, pixels: Tensor, layer: int) -> Tensor:
     """[T, H*dh], averaged over the pictures."""
     seen: list[Tensor] = []
@@ -164,18 +95,62 @@ def variant(
     head: int,
     last: bool,
     generation: Generation,
-    speak: Callable[..., list[str]] = vanilla_captions,
 ) -> list[str]:
     """Captions of one head's variant, all pictures at once."""
     one_hot = torch.zeros(adapter.geometry.heads_in[layer])
     one_hot[head] = 1
     s = {"isolate": one_hot, "isolate-direct": one_hot, "scale": 1 - 0.5 * one_hot}.get(edit, 1 - one_hot)
-    replace = mean_heads(adapter, pixels, layer) if edit == "mean-ablate" else None
-    with hooked(adapter, layer, s, edit == "isolate-direct", replace):
-        if last:
-            return speak(adapter, pixels, generation)
-        with stopped_after(adapter, layer):
-            return speak(adapter, pixels, generation)
+    with ExitStack() as stack:
+        if edit == "mean-ablate":
+            mean = mean_heads(adapter, pixels, layer)
+            stack.enter_context(_saying(adapter, layer, head, mean))
+        else:
+            stack.enter_context(hooked(adapter, layer, s))
+        if edit == "isolate-direct":
+            stack.enter_context(_without_residual(adapter, layer))
+        if not last:
+            stack.enter_context(stopped_after(adapter, layer))
+        return vanilla_captions(adapter, pixels, generation)
+
+
+@contextmanager
+def _saying(adapter: Adapter, layer: int, head: int, mean: Tensor) -> Iterator[None]:
+    """A head of `layer` says its part of `mean`, [T, H*dh]."""
+    dh = adapter.geometry.head_width
+    columns = slice(head * dh, (head + 1) * dh)
+
+    def say(module: Any, args: tuple[Tensor]) -> tuple[Tensor]:
+        x = args[0].clone()
+        x.view(-1, *mean.shape)[..., columns] = mean[:, columns]
+        return (x,)
+
+    handle = adapter.sites[layer].output.register_forward_pre_hook(say)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _without_residual(adapter: Adapter, layer: int) -> Iterator[None]:
+    """A layer of a tiny model or the demo leaves the residual stream out."""
+    site = adapter.sites[layer]
+    block: Any = site.layer
+    attended: list[Tensor] = []
+
+    def without(module: Any, args: Any, output: Tensor) -> Tensor:
+        middle = attended.pop()
+        return middle + block.mlp(block.layer_norm2(middle))
+
+    handles = [
+        site.attention.register_forward_hook(lambda module, args, out: attended.append(out[0])),
+        block.register_forward_hook(without),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def importances(

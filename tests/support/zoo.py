@@ -30,7 +30,6 @@ class Tiny:
         tokens: of one picture of `SIZES[0]`.
         slices: whether heads can be taken out; else a word of the refusal's reason.
         sizes: of the pictures it is shown, in pixels.
-        compared: next-token distributions that teacher forcing has to agree with generation in, at least.
         labels: what a model chooses from that has no words of its own.
         remark: on its tower, for the table.
         model_class: in transformers, where it is another than the family's first.
@@ -47,7 +46,6 @@ class Tiny:
     dead: int = 0
     slices: bool | str = True
     sizes: Sequence[tuple[int, int]] = ((40, 40),)
-    compared: int = 12
     labels: tuple[str, ...] = ()
     remark: str = ""
     model_class: str = ""

@@ -118,13 +118,13 @@ def classified(adapter: Any, pictures: Sequence[Image.Image], generation: Genera
 
 
 def _classifier(family: str, build: Callable[[Path], None], tokens: int, remark: str = "") -> Tiny:
-    return Tiny(family, build, classified, 3, 4, 32, True, tokens, compared=6, remark=remark)
+    return Tiny(family, build, classified, 3, 4, 32, True, tokens, remark=remark)
 
 
 DEIT = "DeiTForImageClassification"
 ZOO = {
-    "clip": Tiny("clip", clip, zero_shot(padding=True), 3, 4, 32, True, 17, compared=6, labels=LABELS),
-    "siglip": Tiny("siglip", siglip, zero_shot(padding="max_length"), 3, 4, 32, False, 16, compared=6, labels=LABELS),
+    "clip": Tiny("clip", clip, zero_shot(padding=True), 3, 4, 32, True, 17, labels=LABELS),
+    "siglip": Tiny("siglip", siglip, zero_shot(padding="max_length"), 3, 4, 32, False, 16, labels=LABELS),
     "vit": _classifier("vit", classifier("ViTForImageClassification", "ViTConfig"), 17),
     "deit": _classifier("deit", classifier(DEIT, "DeiTConfig"), 18, "distillation token"),
     "deit-teacher": replace(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from headprune import Generation, ModelError, answering
+from headprune.testing.slow import stopped_after
 from tests.support import slow
 
 GENERATION = Generation(max_new_tokens=8)
@@ -29,7 +30,7 @@ def test_an_earlier_layer_says_what_a_model_without_the_later_ones_says(tiny, pi
     pixels = tiny.prepare(pictures)
     states = tiny.trace(pixels, depths=[1, 2]).states
     for layer in (0, 1):
-        with slow.stopped_after(tiny, layer):
+        with stopped_after(tiny, layer):
             assert tiny.decode(states[layer + 1], GENERATION) == slow.vanilla_captions(tiny, pixels, GENERATION)
 
 

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from headprune import Generation, load_model, open_dataset
+from headprune.testing.slow import stopped_after
 from tests.support import slow
 
 GENERATION = Generation(max_new_tokens=6)
@@ -60,7 +61,7 @@ def test_equals_the_models_own_forward_one_by_one(tiny, pictures, layer, generat
     forced = tiny.likelihood(states_of(tiny, pictures, layer + 1), CAPTIONS, generation)
     pixels = tiny.prepare(pictures)
     for row, caption in enumerate(CAPTIONS):
-        with slow.stopped_after(tiny, layer), torch.no_grad():
+        with stopped_after(tiny, layer), torch.no_grad():
             log_probs, tokens = slow.next_tokens(tiny, pixels[row : row + 1], caption, generation)
         mask = forced.mask[row]
         assert forced.tokens[row][mask].tolist() == tokens.tolist()

@@ -8,7 +8,7 @@ from typing import Any
 
 from headprune.hooks.catalogue import make_scorer
 from headprune.jobs.perspectives.frame import Perspective, Progress, Scene, look
-from headprune.perspectives.layers import Layers, gains, scored_layers, what_layers_say
+from headprune.perspectives.layers import Layers, scored_layers, what_layers_say
 from headprune.recipes.schema import Recipe
 from headprune.scoring.importance import fit_to
 from headprune.towers.adapter import Adapter
@@ -29,7 +29,7 @@ class LayersPerspective(Perspective):
         fit_to(self.scorer, scene.dataset)
 
     def expense(self, pictures: int, layers: Sequence[int]) -> Expense | None:
-        return super().expense(pictures, scored_layers(layers) if gains(self.scorer) else layers)
+        return super().expense(pictures, layers if self.scorer.compares else scored_layers(layers))
 
     def look(self, scene: Scene, progress: Progress) -> Layers:
         return what_layers_say(

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from headprune import HeadpruneError, ModelError, ScoreItem, UsageError
+from tests.support.hub import COMMIT, downloaded, offline
 
 Make = Callable[..., BertScore]
 Pairs = list[tuple[str, str]]
@@ -153,8 +154,10 @@ def test_describe_does_not_depend_on_where_the_model_lies(make: Make, tiny_bert:
     assert make(model_type=str(copy)).describe()["sha256"] != described["sha256"]
 
 
-def test_describe_names_the_revision_of_a_hub_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = type("Config", (), {"_commit_hash": "0123abc"})()
-    monkeypatch.setattr("headprune_bertscore.scorer.read_config", lambda *named: config)
-    described = BertScore.configured({"device": "cpu"}).describe()
-    assert (described["model_type"], described["revision"]) == ("roberta-large", "0123abc")
+def test_describe_names_the_commit_of_a_hub_model(tiny_bert: Path, tmp_path: Path) -> None:
+    downloaded(tiny_bert, "own/bert", tmp_path)
+    code = """
+from headprune_bertscore.scorer import BertScore
+print(BertScore.configured({"model_type": "own/bert", "num_layers": "2", "device": "cpu"}).describe()["revision"])
+"""
+    assert offline(code, tmp_path) == COMMIT

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headprune import Adapter, Generation
-from tests.support import slow
+from headprune.testing.slow import hooked, stopped_after
 
 
 def vanilla_captions(model: Any, pixels: Tensor, generation: Generation) -> list[str]:
@@ -31,5 +31,5 @@ def variant(
     one_hot = torch.zeros(adapter.geometry.heads_in[layer])
     one_hot[head] = 1
     s = one_hot if edit == "isolate" else 1 - one_hot
-    with slow.hooked(adapter, layer, s), slow.stopped_after(adapter, adapter.geometry.layers - 1 if last else layer):
+    with hooked(adapter, layer, s), stopped_after(adapter, adapter.geometry.layers - 1 if last else layer):
         return vanilla_captions(adapter.model, pixels, how)

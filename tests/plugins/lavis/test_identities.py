@@ -22,14 +22,14 @@ from headprune.scoring.algorithm import score_heads
 from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.testing import places
+from headprune.testing.slow import hooked_tower, stopped_after
+from headprune.testing.slow_flow import SlowFlow
 from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
 from headprune.towers.replay import advance, heads_reading, replay
 from tests.plugins.lavis import slow
-from tests.support import places
-from tests.support import slow as hooks
 from tests.support.samples import Overlap, dataset
-from tests.support.slow_flow import slow_flow
 from tests.support.tiny_lavis import HEADS, LAYERS, WIDTH
 
 GENERATION = Generation(max_new_tokens=8)
@@ -126,7 +126,7 @@ def test_the_data_flow_is_exact(tiny, pictures):
     """Eq. 3-6, against plain hooks."""
     samples, layers = dataset(pictures).samples, range(LAYERS)
     found = data_flow(tiny, samples, layers, Batch(7, 2), token=0)
-    slow_ones = [slow_flow(tiny, tiny.prepare(pictures), None, layer) for layer in layers]
+    slow_ones = [SlowFlow(tiny, tiny.prepare(pictures), None, layer) for layer in layers]
     assert found.error.max() < 1e-5
     for layer, slow_one in enumerate(slow_ones):
         for parts, expected in ((found.at.norm, slow_one.norm), (found.at.projection, slow_one.projection)):
@@ -180,7 +180,7 @@ def test_replay_says_what_hooks_say(tiny, pictures, edit, last):
             states = advance(tiny.sites, tiny.reads, states, capture) if last else states
             said = tiny.decode(states, GENERATION)
             assert said == slow.variant(tiny, edit, pixels, site.index, head, last, GENERATION)
-            with hooks.stopped_after(tiny, LAYERS - 1 if last else site.index):
+            with stopped_after(tiny, LAYERS - 1 if last else site.index):
                 changed += said != slow.vanilla_captions(tiny.model, pixels, GENERATION)
     assert changed > HEADS
 
@@ -189,7 +189,7 @@ def test_replay_says_what_hooks_say(tiny, pictures, edit, last):
 def test_sliced_equals_applied_equals_hooks_and_is_reverted(tiny, pictures, coefficients):
     pixels = tiny.prepare(pictures)
     before = dict(tiny.model.named_parameters())
-    with hooks.hooked_tower(tiny, coefficients):
+    with hooked_tower(tiny, coefficients):
         states, said = tiny.last_states(pixels), slow.vanilla_captions(tiny.model, pixels, GENERATION)
     with applied(tiny, coefficients):
         assert_close(tiny.last_states(pixels), states)
@@ -223,7 +223,7 @@ def test_early_exit_says_what_skipped_layers_say(tiny, pictures, generation):
     pixels = tiny.prepare(pictures)
     states = tiny.trace(pixels, depths=range(LAYERS + 1)).states
     for layer in range(LAYERS):
-        with hooks.stopped_after(tiny, layer):
+        with stopped_after(tiny, layer):
             assert tiny.decode(states[layer + 1], generation) == slow.vanilla_captions(tiny.model, pixels, generation)
 
 
@@ -312,7 +312,7 @@ def test_scores_are_those_of_one_hooked_forward_a_head(tiny, pictures, edit, poi
     pixels, last = tiny.prepare([sample.load() for sample in drawn.samples]), point is DecodePoint.LAST
     expected = np.zeros((3, LAYERS, HEADS))
     for layer in range(LAYERS):
-        with hooks.stopped_after(tiny, LAYERS - 1 if last else layer):
+        with stopped_after(tiny, LAYERS - 1 if last else layer):
             unchanged = slow.vanilla_captions(tiny.model, pixels, GENERATION)
         for head in range(HEADS):
             said = slow.variant(tiny, edit, pixels, layer, head, last, GENERATION)

@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 
 from headprune import Generation, ModelError, load_model, sliced
 from headprune.errors import Notice
+from headprune.testing.slow import hooked_tower, stopped_after
 from headprune.towers.adapter import LoadRequest
 from headprune.towers.batches import prepared
 from headprune.towers.load import outline_model
 from headprune.types import Sample
-from tests.support import slow, tiny
+from tests.support import tiny
 from tests.support.zoo import ZOO
 from tests.support.zoo_crossing import (
     GPT2,
@@ -94,7 +95,7 @@ def test_a_layers_words_under_beams(name, adapter, prompt):
     generation = replace(GENERATION, num_beams=2, prompt=prompt)
     for group in groups_of(adapter, known.pictures()):
         states = adapter.trace(group.pixels, depths=[2], form=group.form).states[2]
-        with slow.stopped_after(adapter, 1):
+        with stopped_after(adapter, 1):
             expected = known.vanilla(adapter, [sample.load() for sample in group.samples], generation)[0]
         assert adapter.decode(states, generation, group.form) == expected
 
@@ -325,7 +326,7 @@ def test_blip_with_any_number_of_heads_equals_hooks(many_heads, pruned):
         s[layer, heads] = 0
     pictures = ZOO["blip"].pictures()
     pixels = many_heads.prepare(pictures)
-    with slow.hooked_tower(many_heads, s):
+    with hooked_tower(many_heads, s):
         states = many_heads.last_states(pixels)
         said = blip(many_heads, pictures, GENERATION)[0]
     made = sliced(many_heads, s)

@@ -9,6 +9,7 @@ from headprune_transformers.families import FAMILIES
 from headprune_transformers.sliced import keep_heads
 
 from headprune import Generation, load_model, sliced
+from headprune.testing.slow import hooked_tower
 from tests.support import slow, tiny
 
 GENERATION = Generation(max_new_tokens=8)
@@ -42,7 +43,7 @@ LUCKY, UNLUCKY = [[3], [], [0, 7, 15]], [[3, 4, 5, 6], [], [0, 1, 14, 15]]
 @pytest.mark.parametrize("pruned", [LUCKY, UNLUCKY, [[], [*range(15)], [*range(16)]]])
 def test_any_number_of_heads_equals_hooks(many_heads, pictures, pruned):
     s, pixels = without(*pruned), many_heads.prepare(pictures)
-    with slow.hooked_tower(many_heads, s):
+    with hooked_tower(many_heads, s):
         states = many_heads.trace(pixels, depths=[3]).states[3]
         said, logits = slow.vanilla_answers(many_heads, pixels, GENERATION)
     made = sliced(many_heads, s)
@@ -97,7 +98,7 @@ def test_attention_that_is_looked_at(many_heads, pictures):
     for adapter in (many_heads, made):
         adapter.model.set_attn_implementation("eager")
     try:
-        with torch.no_grad(), slow.hooked_tower(many_heads, s):
+        with torch.no_grad(), hooked_tower(many_heads, s):
             theirs = many_heads.tower(pixels, output_attentions=True)
         with torch.no_grad():
             ours = made.tower(pixels, output_attentions=True)

@@ -1,4 +1,4 @@
-"""The data flow's slow, obvious twin: plain hooks, one head, one source token and one reading token at a time."""
+"""The data flow's slow, obvious twin: plain hooks, one head and one source token at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headprune import Adapter, Form
+from headprune.scoring.statistics import Floats
+from headprune.testing.slow import first_given
+from headprune.towers.adapter import Adapter
+from headprune.types import Form
 
 
 class SlowFlow:
@@ -20,13 +23,13 @@ class SlowFlow:
         source_norm, source_projection: [B, H, T, T], of source i (last) as token j reads it.
     """
 
+    @torch.no_grad()
     def __init__(self, adapter: Adapter, pixels: Tensor, form: Form, layer: int) -> None:
         site = adapter.sites[layer]
         heads, dh = adapter.geometry.heads_in[layer], adapter.geometry.head_width
         seen = _seen(adapter, pixels, form, layer)
-        g1, g2 = (_scale(site.layer, number) for number in (1, 2))
-        nothing = torch.zeros(1, heads * dh)
-        bias = site.output(nothing)[0]
+        g1, g2 = site.scales or (1, 1)
+        bias = site.output(torch.zeros(1, heads * dh))[0]
         parts = []
         for head in range(heads):
             alone = torch.zeros_like(seen["heads"])
@@ -46,16 +49,10 @@ class SlowFlow:
         for head in range(heads):
             weight = site.output.weight[:, head * dh : (head + 1) * dh]
             for i in range(tokens):
-                said = g1 * torch.stack([weight @ attention.values[row, head, i] for row in range(batch)])
-                for j in range(tokens):
-                    taken = attention.weights[:, head, j, i, None] * said
-                    self.source_norm[:, head, j, i] = _norm(taken)
-                    self.source_projection[:, head, j, i] = (taken * direction[:, j]).sum(-1)
-
-
-@torch.no_grad()
-def slow_flow(adapter: Adapter, pixels: Tensor, form: Form, layer: int) -> SlowFlow:
-    return SlowFlow(adapter, pixels, form, layer)
+                said = g1 * (attention.values[:, head, i] @ weight.T)
+                taken = attention.weights[:, head, :, i, None] * said[:, None]
+                self.source_norm[:, head, :, i] = _norm(taken)
+                self.source_projection[:, head, :, i] = (taken * direction).sum(-1)
 
 
 def _seen(adapter: Adapter, pixels: Tensor, form: Form, layer: int) -> dict[str, Tensor]:
@@ -70,24 +67,20 @@ def _seen(adapter: Adapter, pixels: Tensor, form: Form, layer: int) -> dict[str,
 
     handles = [
         site.layer.register_forward_pre_hook(
-            lambda module, args, kwargs: keep("before", args or kwargs["hidden_states"]), with_kwargs=True
+            lambda module, args, kwargs: keep("before", first_given(args, kwargs)), with_kwargs=True
         ),
         site.layer.register_forward_hook(lambda module, args, out: keep("after", out)),
         site.output.register_forward_pre_hook(lambda module, args: keep("heads", args)),
-        site.layer.mlp.register_forward_hook(lambda module, args, out: keep("mlp", out)),  # type: ignore[union-attr, operator]
+        site.mlp.register_forward_hook(lambda module, args, out: keep("mlp", out)),
     ]
-    adapter.encode(pixels, form)
-    for handle in handles:
-        handle.remove()
+    try:
+        adapter.encode(pixels, form)
+    finally:
+        for handle in handles:
+            handle.remove()
     return seen
 
 
-def _scale(layer: Any, number: int) -> Any:
-    """g1 or g2, as the models of the suite call it."""
-    if hasattr(layer, f"lambda_{number}"):
-        return getattr(layer, f"lambda_{number}")
-    return getattr(layer, f"layer_scale{number}").lambda1 if hasattr(layer, f"layer_scale{number}") else 1
-
-
-def _norm(states: Tensor) -> np.ndarray:
-    return states.norm(dim=-1).double().numpy()
+def _norm(states: Tensor) -> Floats:
+    norms: Floats = states.norm(dim=-1).double().numpy()
+    return norms

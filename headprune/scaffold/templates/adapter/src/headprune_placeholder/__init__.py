@@ -1,0 +1,1 @@
+"""The adapter `placeholder` for headprune."""

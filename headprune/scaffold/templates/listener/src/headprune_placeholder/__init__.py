@@ -1,0 +1,1 @@
+"""The listener `placeholder` for headprune."""

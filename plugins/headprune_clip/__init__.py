@@ -1,0 +1,1 @@
+"""The `clipscore` and `refclipscore` scorers: a caption against the picture itself, through a CLIP model."""

@@ -1,0 +1,1 @@
+"""The `meteor` scorer: METEOR through nltk."""
