@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -43,13 +44,15 @@ def speaking_to_mlflow(hurried: bool = False) -> Iterator[None]:
     Raises:
         HeadpruneError: MLflow, or the server behind it, fails.
     """
+    # Why the run itself failed, where it did: Python takes it for a cause of all that is raised meanwhile.
+    handled = sys.exc_info()[1]
     with _environment(_HURRIED if hurried else _OURS), _hushed():
         try:
             yield
         # Its stores raise all kinds of errors, a bare Exception among them.
         except Exception as error:
             advice = next((step for sign, step in _ADVICE if sign in str(error)), _UP)
-            raise HeadpruneError(f"MLflow: {_reason(error)}", advice) from error
+            raise HeadpruneError(f"MLflow: {_reason(error, handled)}", advice) from error
 
 
 @contextmanager
@@ -78,14 +81,12 @@ def _hushed() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, handled: BaseException | None) -> str:
     """What went wrong, in a sentence, without the password that an address may hold."""
-    text = " ".join(str(error).split()).partition(". ")[0]
-    deepest, behind = None, error.__cause__ or error.__context__
-    while behind:
-        deepest = behind if isinstance(behind, OSError) else deepest
-        behind = behind.__cause__ or behind.__context__
-    if deepest:
+    text, cause = " ".join(str(error).split()).partition(". ")[0], error
+    while (behind := cause.__cause__ or cause.__context__) and behind is not handled:
+        cause = behind
+    if cause is not error and isinstance(cause, OSError):
         # "API request to http://... failed with exception HTTPConnectionPool(...": why is at the bottom of it.
-        text = f"{text.partition(' failed with ')[0]} failed: {deepest}"
+        text = f"{text.partition(' failed with ')[0]} failed: {cause}"
     return re.sub(r"://[^/@\s]*@", "://", text)
