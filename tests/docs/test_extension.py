@@ -59,6 +59,12 @@ def test_docstrings_as_rst():
     )
 
 
+def test_what_is_set_in_below_a_colon_is_code():
+    assert as_rst("So:\n\n    a = `b`\n\nArgs:\n    a: that:\n\n    b: this.") == (
+        "So::\n\n    a = `b`\n\nArgs:\n    a: that:\n\n    b: this."
+    )
+
+
 def test_prose_shows_what_is_written():
     assert rst.prose("H*alpha_ `a*b` by --out") == "H\\*alpha\\_ ``a*b``\\  by ``--out``\\ "
     assert (sentence("of layers"), sentence("Done."), sentence("")) == ("Of layers.", "Done.", "")

@@ -14,6 +14,7 @@ _HEADS = re.compile(r"^(?:Args|Attributes|Raises|Returns|Yields):\n", flags=re.M
 _ATTRIBUTES = re.compile(r"^Attributes:\n((?:[ \t]+\S.*\n?|\n)+)", flags=re.M)
 _ENTRY = re.compile(r"^(\w+(?:, \w+)*): (.*(?:\n[ \t]+.*)*)", flags=re.M)
 
+_SET_IN = re.compile(r"^(( *)\S.*):\n\n(?=\2 +\S)", flags=re.M)
 _SPAN = re.compile(r"(`[^`]+`)(?=(\w?))|[|]")
 _ESCAPE = "\\"
 _END = "\\ "
@@ -49,9 +50,10 @@ def of_data(module: ModuleType, name: str) -> str:
 def as_rst(docstring: str) -> str:
     """A docstring as napoleon and reStructuredText read it.
 
-    An entry for each field of those that describe several (`rows, columns: of patches`), the end of code told where
-    letters follow it (`Sample`s), and |u| no substitution.
+    An entry for each field of those that describe several (`rows, columns: of patches`), what is set in below a colon
+    as code, the end of code told where letters follow it (`Sample`s), and |u| no substitution.
     """
+    docstring = _SET_IN.sub(r"\1::\n\n", docstring)
     one_a_line = _SHARED.sub(
         lambda entry: "\n".join(f"{entry[1]}{name}{entry[3]}" for name in entry[2].split(", ")), docstring
     )
