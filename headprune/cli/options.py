@@ -47,7 +47,10 @@ ScorerOption = Annotated[
 Edit = Annotated[
     str | None,
     typer.Option(
-        "--edit", help="isolate, isolate-direct, ablate, mean-ablate, scale. (default: isolate)", show_default=False
+        "--edit",
+        help="isolate, isolate-direct, ablate, mean-ablate, scale, resample, noise, attention-temperature, "
+        "or ./file.py:Class. (default: isolate)",
+        show_default=False,
     ),
 ]
 EditOption = Annotated[

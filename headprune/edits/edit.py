@@ -16,6 +16,7 @@ from headprune.hooks.blame import blaming, place
 from headprune.hooks.kinds import Configurable
 from headprune.towers.adapter import Attention
 from headprune.towers.capture import Capture
+from headprune.towers.memory import out_of_memory
 
 
 class Comparable(str, Enum):
@@ -84,11 +85,17 @@ def variants_of(edit: Edit, capture: Capture, heads: Sequence[int], context: Con
     """What `edit` makes of these heads, seen to be rows that a layer can be replayed on.
 
     Raises:
-        PluginError: the edit failed, or its rows are not what they have to be.
+        PluginError: the edit failed, or its rows are not what they have to be. What says that memory ran out passes as
+            it is: that is no fault, and fewer heads may fit.
     """
     name = f"edit {type(edit).__name__}"
-    with blaming(name, edit):
-        rows = edit.variants(capture, heads, context)
+    try:
+        with blaming(name, edit):
+            rows = edit.variants(capture, heads, context)
+    except PluginError as error:
+        if error.__cause__ is not None and out_of_memory(error.__cause__):
+            raise error.__cause__ from None
+        raise
     where = place(type(edit).variants)
     if not isinstance(rows, Rows):
         raise PluginError(f"{name} returned {type(rows).__name__}, not headprune.Rows", f"{where}: mend it there")

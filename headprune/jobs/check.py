@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
@@ -185,12 +186,16 @@ def _adapter(name: str, model: str | None, options: Mapping[str, Any] | None) ->
         raise UsageError(f"adapter {name!r} has no settings", "leave --option out")
     if model is None:
         raise UsageError(f"adapter {name!r} needs a model to be checked on", "--model MODEL: best a tiny one")
+    ref = model.removeprefix(f"{name}:")
 
     def give() -> tuple[Backend, str]:
-        backend, request = locate(model, LoadRequest(model, backend=name))
+        backend, request = locate(ref, LoadRequest(ref, backend=name))
         return backend, request.name
 
-    give()
+    backend, found = give()
+    # A model that is not there is said to be; what else goes wrong, the contract tells.
+    with suppress(PluginError), blaming(f"adapter {name!r}", backend):
+        backend.outline(LoadRequest(found))
     return Checkup(name, "adapter", give)
 
 
@@ -201,10 +206,12 @@ def _dataset(name: str, data: str | None, options: dict[str, Any]) -> Checkup:
         return make_reader(name, dict(options)), ref
 
     reader, _ = give()
-    if data is None:
-        try:
-            with blaming(f"dataset {name!r}", reader):
-                reader.open("")
-        except DataError as error:
+    try:
+        # As with a model.
+        with suppress(PluginError), blaming(f"dataset {name!r}", reader):
+            reader.open(ref)
+    except DataError as error:
+        if data is None:
             raise UsageError(f"dataset {name!r} needs data to be checked on", "--data DATA: a few samples") from error
+        raise
     return Checkup(name, "dataset", give)

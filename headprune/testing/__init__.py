@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headprune.testing.adapters import AdapterContract as AdapterContract
     from headprune.testing.contract import departs as departs
     from headprune.testing.datasets import DatasetContract as DatasetContract
+    from headprune.testing.edits import EditContract as EditContract
     from headprune.testing.likelihoods import GradientScorerContract as GradientScorerContract
     from headprune.testing.likelihoods import LogitScorerContract as LogitScorerContract
     from headprune.testing.listeners import ListenerContract as ListenerContract
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOME_OF = {
     "AdapterContract": "headprune.testing.adapters",
     "DatasetContract": "headprune.testing.datasets",
+    "EditContract": "headprune.testing.edits",
     "GradientScorerContract": "headprune.testing.likelihoods",
     "LayerRaterContract": "headprune.testing.raters",
     "ListenerContract": "headprune.testing.listeners",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -67,8 +68,8 @@ class AdapterContract(TowerPromises, WordPromises, PatchPromises):
         return by_its_own_pass
 
     @pytest.fixture
-    def slices(self) -> bool | str:
-        """Whether heads can be taken out; where they cannot, a word of the reason that the refusal states."""
+    def slices(self) -> Literal[True] | str:
+        """True where heads can be taken out; else a word of the reason that the refusal states."""
         return True
 
     @pytest.fixture

@@ -29,7 +29,9 @@ CONTRACTS: dict[str, tuple[str, str]] = {
     "headprune.hooks.kinds.Scorer": ("ScorerContract", "scorer"),
     "headprune.hooks.kinds.LogitScorer": ("LogitScorerContract", "scorer"),
     "headprune.hooks.kinds.GradientScorer": ("GradientScorerContract", "scorer"),
+    "headprune.edits.edit.Edit": ("EditContract", "edit"),
     "headprune.hooks.kinds.DatasetReader": ("DatasetContract", "source"),
+    "headprune.towers.adapter.Backend": ("AdapterContract", "source"),
     "headprune.hooks.kinds.Listener": ("ListenerContract", "listener"),
 }
 """By the base class of a kind: its contract in `headprune.testing`, and the fixture that gives the plugin to it."""

@@ -22,6 +22,7 @@ from headprune.testing.slow import first_given
 from headprune.testing.slow_flow import SlowFlow
 from headprune.towers.adapter import Adapter, Backend
 from headprune.towers.batches import Batch, Pictures
+from headprune.towers.calls import first_tensor
 from headprune.towers.replay import advance, heads_reading, replay
 from headprune.types import Sample
 
@@ -68,7 +69,7 @@ class TowerPromises(Near):
                     answer += capture.heads[..., columns] @ output.weight[:, columns].T
                 if output.bias is not None:
                     answer += output.bias
-                self._assert_near(answer, capture.call.states(_first(capture.attended)))
+                self._assert_near(answer, capture.call.states(first_tensor(capture.attended)))
 
     def test_attention_weights_are_those_that_made_the_head_outputs(
         self, adapter: Adapter, groups: Sequence[Pictures]
@@ -158,11 +159,6 @@ class TowerPromises(Near):
                 for name in LESIONS:
                     found = Lesioner(adapter, means).states(traced, place, [name])
                     self._assert_near(found, traced.states[last])
-
-
-def _first(answer: Any) -> Tensor:
-    states: Tensor = answer[0] if isinstance(answer, tuple) else answer
-    return states
 
 
 def _attentions_read(adapter: Adapter, group: Pictures) -> dict[int, Tensor]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from headprune import HeadpruneError
 
-# Nothing is said of the run to MLflow's makers, and no address of it on stdout, where results go.
-_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-# MLflow asks a server that is down again for some four minutes. In the middle of a run that is right.
-_HURRIED = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+_OURS = {
+    # Nothing is said of the run to MLflow's makers, and no address of it on stdout, where results go.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # A server that is down is asked again for a minute, as long as it takes to start it anew; the run waits meanwhile.
+    # By itself MLflow does so for more than four.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
+}
+_HURRIED = {**_OURS, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 _ADVICE = (
     (
         "unsupported URI",
@@ -38,13 +44,15 @@ def speaking_to_mlflow(hurried: bool = False) -> Iterator[None]:
     Raises:
         HeadpruneError: MLflow, or the server behind it, fails.
     """
-    with _environment({**_QUIET, **(_HURRIED if hurried else {})}), _hushed():
+    # Why the run itself failed, where it did: Python takes it for a cause of all that is raised meanwhile.
+    handled = sys.exc_info()[1]
+    with _environment(_HURRIED if hurried else _OURS), _hushed():
         try:
             yield
         # Its stores raise all kinds of errors, a bare Exception among them.
         except Exception as error:
             advice = next((step for sign, step in _ADVICE if sign in str(error)), _UP)
-            raise HeadpruneError(f"MLflow: {_reason(error)}", advice) from error
+            raise HeadpruneError(f"MLflow: {_reason(error, handled)}", advice) from error
 
 
 @contextmanager
@@ -73,12 +81,11 @@ def _hushed() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, handled: BaseException | None) -> str:
     """What went wrong, in a sentence, without the password that an address may hold."""
-    cause = error
-    while behind := cause.__cause__ or cause.__context__:
+    text, cause = " ".join(str(error).split()).partition(". ")[0], error
+    while (behind := cause.__cause__ or cause.__context__) and behind is not handled:
         cause = behind
-    text = " ".join(str(error).split()).partition(". ")[0]
     if cause is not error and isinstance(cause, OSError):
         # "API request to http://... failed with exception HTTPConnectionPool(...": why is at the bottom of it.
         text = f"{text.partition(' failed with ')[0]} failed: {cause}"

@@ -110,6 +110,34 @@ def test_a_dataset_is_checked_on_data(place, data):
     assert place.document("plugins", "check", "imagefolder", "--data", data)["kind"] == "dataset"
 
 
+def test_an_adapter_is_checked_on_a_model(place):
+    document = place.document("plugins", "check", "transformers", "--model", "model")
+    assert document["kind"] == "adapter"
+    assert {promise["outcome"] for promise in document["promises"]} == {"kept"}
+
+
+@pytest.mark.parametrize("model", ["model", "./mine.py:Mine:model"])
+def test_an_adapter_may_be_a_file_and_the_model_told_by_its_name(place, model):
+    (place / "mine.py").write_text(
+        "from headprune_transformers.backend import TransformersBackend\nclass Mine(TransformersBackend): pass"
+    )
+    checkup = job.prepare_check("./mine.py:Mine", model=model)
+    backend, name = checkup.give()
+    assert (checkup.kind, type(backend).__name__, name) == ("adapter", "Mine", "model")
+
+
+def test_a_listener_is_checked_without_a_trace(place):
+    before = place.tree()
+    assert place.document("plugins", "check", "jsonl")["kind"] == "listener"
+    assert place.tree() == before
+
+
+def test_what_a_plugin_is_checked_on_has_to_be_there(place):
+    said = place.refuses(1, "plugins", "check", "transformers", "--model", "no/such/model")
+    assert "no/such/model is not there" in said
+    assert "'nowhere'" in place.refuses(1, "plugins", "check", "imagefolder", "--data", "nowhere")
+
+
 def test_what_a_kind_needs_is_asked_for(wrong):
     assert "--data DATA" in wrong.refuses(2, "plugins", "check", "imagefolder")
     assert "--model MODEL" in wrong.refuses(2, "plugins", "check", "transformers")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
-from headprune import Comparable, Edit, Generation, PluginError, Rows
+from headprune import Comparable, Edit, Generation, Notice, PluginError, Rows
 from headprune.edits.edit import Context, scaled, variants_of
 from headprune.edits.heads import Ablate
 from headprune.hooks.catalogue import catalogue
@@ -96,3 +98,23 @@ def test_rows_that_are_none_are_the_edits_fault(tiny, pictures, make, said):
     with pytest.raises(PluginError, match=f"^edit Wrong {said}") as caught:
         variants_of(Wrong(make), capture, range(4), Context(4))
     assert "mend it there" in caught.value.hint or "test_heads.py line" in caught.value.hint
+
+
+class Hungry(Ablate):
+    """Runs out of memory with more than two heads at once."""
+
+    def variants(self, capture, heads, context):
+        if len(heads) > 2:
+            torch.empty(1 << 60, dtype=torch.uint8)
+        return super().variants(capture, heads, context)
+
+
+def test_memory_that_runs_out_in_an_edit_is_not_its_fault(tiny, pictures):
+    samples = [Sample(f"p{index}", (), lambda picture=picture: picture) for index, picture in enumerate(pictures)]
+    said = []
+    for edit in (Ablate(), Hungry()):
+        said.append({})
+        with pytest.warns(Notice, match="out of memory") if said[1:] else nullcontext():
+            plan = SweepPlan((1,), (), edit, DecodePoint.LAST, GENERATION, Batch(32, 5))
+            sweep(tiny, samples, plan, {}, said[-1].update)
+    assert said[0] == said[1]

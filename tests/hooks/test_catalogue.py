@@ -16,7 +16,8 @@ from headprune.hooks.specs import AdapterSpec
 SHIPPED = {
     "scorer": {"bertscore", "bleu", "cider", "clipscore", "gradient", "logit", "meteor", "refclipscore", "rouge"}
     | {"vqa-exact", "vqa-f1"},
-    "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"},
+    "edit": {"ablate", "isolate", "isolate-direct", "mean-ablate", "scale"}
+    | {"attention-temperature", "noise", "resample"},
     "listener": {"jsonl", "mlflow", "wandb"},
     "adapter": {"transformers"},
     "dataset": {"coco", "demo", "hub", "imagefolder", "whoops"},

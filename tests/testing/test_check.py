@@ -20,6 +20,7 @@ from headprune_wordnet.scorer import WordNetConcreteness
 import headprune.testing
 from headprune import PluginError, ScoreItem, Scorer, UsageError
 from headprune.demo.reader import DemoReader
+from headprune.edits.heads import Ablate
 from headprune.testing import departs
 from headprune.testing.check import CONTRACTS, Verdict, check, contract_for, fixture_for
 from headprune.testing.contract import Contract
@@ -178,6 +179,7 @@ def test_the_surrounding_session_is_as_before() -> None:
         (WordNetConcreteness, "LayerRaterContract", "scorer"),
         (Logit, "LogitScorerContract", "scorer"),
         (Gradient, "GradientScorerContract", "scorer"),
+        (Ablate, "EditContract", "edit"),
         (DemoReader, "DatasetContract", "source"),
         (JsonLines, "ListenerContract", "listener"),
     ],

@@ -1,14 +1,16 @@
-"""Slow, obvious twins for LAVIS models: plain hooks on LAVIS's own modules, and its own generate and forward."""
+"""What LAVIS models say by LAVIS's own generate."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+from unittest import mock
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
-from headprune import Adapter, Generation
-from headprune.testing.slow import hooked, stopped_after
+from headprune import Generation
 
 
 def vanilla_captions(model: Any, pixels: Tensor, generation: Generation) -> list[str]:
@@ -24,12 +26,16 @@ def vanilla_captions(model: Any, pixels: Tensor, generation: Generation) -> list
     return [caption.strip() for caption in said]
 
 
-def variant(
-    adapter: Adapter, edit: str, pixels: Tensor, layer: int, head: int, last: bool, how: Generation
-) -> list[str]:
-    """Captions of one head's variant, all pictures at once."""
-    one_hot = torch.zeros(adapter.geometry.heads_in[layer])
-    one_hot[head] = 1
-    s = one_hot if edit == "isolate" else 1 - one_hot
-    with hooked(adapter, layer, s), stopped_after(adapter, adapter.geometry.layers - 1 if last else layer):
-        return vanilla_captions(adapter.model, pixels, how)
+def answers(adapter: Any, pictures: Sequence[Image], generation: Generation) -> tuple[list[str], Tensor]:
+    """Captions, and the logits [steps, B, V] that LAVIS's language model took its words from."""
+    language_model, scores = adapter.speech.language_model, []
+    generate = language_model.generate
+
+    def overheard(*args: Any, **kwargs: Any) -> Tensor:
+        made = generate(*args, **kwargs, return_dict_in_generate=True, output_scores=True)
+        scores.extend(made.scores)
+        return made.sequences
+
+    with mock.patch.object(language_model, "generate", overheard):
+        said = vanilla_captions(adapter.model, adapter.prepare(pictures), generation)
+    return said, torch.stack(scores)

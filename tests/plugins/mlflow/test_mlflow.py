@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
 
 
+@pytest.mark.filterwarnings("ignore:MLflow takes names")
 class TestMlflow(ListenerContract):
     @pytest.fixture
     def listener(self, tmp_path: Path) -> Listener:
@@ -116,16 +116,21 @@ def test_the_files_of_the_store_hold_it(place: Place, store: str) -> None:
     assert artifact.read_bytes() == (place / "run" / "patch.safetensors").read_bytes()
 
 
-@pytest.mark.skipif(not find_spec("sqlalchemy"), reason="SQLAlchemy is not installed: MLflow has no databases here")
 def test_a_run_is_in_mlflows_default_store(place: Place) -> None:
     done = place.run(*WELL, *heard_by("mlflow"))
     assert done.exit_code == 0 and "mlflow" not in done.stderr.lower() and "alembic" not in done.stderr.lower()
     check_run(place, f"sqlite:///{place / 'mlflow.db'}")
 
 
-@pytest.mark.skipif(bool(find_spec("sqlalchemy")), reason="SQLAlchemy is installed: MLflow has its databases")
 def test_without_sqlalchemy_it_says_what_brings_a_database(place: Place) -> None:
-    assert "pip install 'headprune[mlflow]'" in place.refuses(1, *WELL, *heard_by("mlflow"))
+    # mlflow-skinny alone, as far as MLflow can see.
+    alone = "import sys; sys.modules['sqlalchemy'] = None; from headprune.cli.app import main; main()"
+    words = [*map(str, WELL), *heard_by("mlflow")]
+    done = subprocess.run(
+        [sys.executable, "-c", alone, *words], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1 and "error: MLflow: " in done.stderr and "Traceback" not in done.stderr
+    assert "next: pip install 'headprune[mlflow]' for a database" in done.stderr
 
 
 def test_a_file_store_is_mlflows_to_allow(place: Place, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +187,24 @@ def test_a_server_that_is_down_ends_the_run_before_any_work(
     assert "s3cret" not in said
 
 
+@pytest.mark.parametrize("handled", [KeyboardInterrupt(), FileNotFoundError("no such picture")])
+def test_why_the_run_failed_is_not_taken_for_why_it_is_not_told(
+    unused_tcp_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handled: BaseException
+) -> None:
+    def said(uri: str) -> str:
+        with pytest.raises(HeadpruneError) as caught:
+            Mlflow.configured({"tracking_uri": uri}).started(STARTED)
+        return caught.value.message
+
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    try:
+        raise handled
+    except BaseException:
+        assert said(f"http://127.0.0.1:{unused_tcp_port}").endswith("Connection refused")
+        refused = said(str(tmp_path / "mlruns"))
+    assert "77" in refused and "no such picture" not in refused
+
+
 @pytest.fixture
 def unused_tcp_port() -> int:
     with socket.socket() as free:
@@ -234,7 +257,7 @@ def test_progress_is_logged_now_and_then_and_where_a_stage_ends(listening: Mlflo
     assert run.data.tags["stage"] == "likelihoods"
 
 
-def test_a_runs_own_environment_and_loggers_are_as_they_were(listening: Mlflow) -> None:
+def test_the_environment_and_loggers_are_as_they_were(listening: Mlflow) -> None:
     before = dict(os.environ)
     levels = {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "urllib3.connectionpool")}
     listening.finished(RunFinished(None, 1.0, 0, 0))

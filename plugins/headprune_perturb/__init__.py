@@ -1,0 +1,1 @@
+"""The `resample`, `noise` and `attention-temperature` edits: a head goes on speaking, but says something else."""
