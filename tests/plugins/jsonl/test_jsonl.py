@@ -17,6 +17,7 @@ from headprune_jsonl.listener import JsonLines
 
 import headprune
 from headprune import HeadpruneError, Interval, LayerScored, Listener, Progress, UsageError
+from headprune.runs import RunStore
 from headprune.testing import ListenerContract
 from tests.cli.conftest import Place
 from tests.support.listening import FAILS, LAYERS, STARTED, STOPS, WELL, furnished, heads_of, heard_by, patch_in
@@ -107,6 +108,10 @@ def test_a_killed_run_keeps_its_lines(place: Place) -> None:
     assert process.wait() == -signal.SIGKILL
     before = log.read_text(encoding="utf-8")
     assert {line["event"] for line in lines_in(log)} == {"started", "progressed"} and before.endswith("\n")
+    # All of them: a caption is told of as soon as it is kept.
+    with RunStore.open(place / "run", create=False) as store:
+        kept = sum(len(store.captions(context)) for context in store.contexts())
+    assert kept - 1 <= lines_in(log)[-1]["done"] <= kept
     place.document(*words)
     lines = lines_in(log)[before.count("\n") :]
     assert lines[0]["resumed"] is True and lines[-1]["event"] == "finished" and lines[-1]["reused"] > 0

@@ -257,12 +257,17 @@ def test_progress_is_logged_now_and_then_and_where_a_stage_ends(listening: Mlflo
     assert run.data.tags["stage"] == "likelihoods"
 
 
-def test_the_environment_and_loggers_are_as_they_were(listening: Mlflow) -> None:
-    before = dict(os.environ)
-    levels = {name: logging.getLogger(name).level for name in ("mlflow", "alembic", "urllib3.connectionpool")}
-    listening.finished(RunFinished(None, 1.0, 0, 0))
-    assert dict(os.environ) == before
-    assert levels == {name: logging.getLogger(name).level for name in levels}
+def test_the_environment_and_loggers_are_as_they_were(tmp_path: Path) -> None:
+    def outside() -> tuple[dict[str, str], list[int]]:
+        names = ("mlflow", "alembic", "urllib3.connectionpool")
+        return dict(os.environ), [logging.getLogger(name).level for name in names]
+
+    before = outside()
+    listener: Mlflow = Mlflow.configured({"tracking_uri": str(tmp_path / "mlruns")})
+    listener.started(STARTED)
+    assert outside() == before
+    listener.finished(RunFinished(None, 1.0, 0, 0))
+    assert outside() == before
 
 
 ALONE = """

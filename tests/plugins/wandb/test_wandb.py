@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,19 +149,23 @@ def test_what_is_left_out_is_as_the_environment_says(place: Place, monkeypatch: 
     assert Kept(file).run.project == "theirs"
 
 
-def test_without_a_key_nobody_is_asked_for_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal:
-        """Somebody who would be asked."""
-
-        def isatty(self) -> bool:
-            return True
-
-        def __getattr__(self, name: str) -> object:
-            raise AssertionError(f"stdin is used: {name}")
-
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    said = place.refuses(1, *WELL, *heard_by("wandb", "mode=online", "dir=/tmp"))
+def test_without_a_key_it_says_so(place: Place) -> None:
+    said = place.refuses(1, *WELL, *heard_by("wandb", "mode=online"))
     assert "No API key" in said and "wandb login, or mode=offline" in said
+
+
+def test_on_a_terminal_nobody_is_asked_for_a_key(place: Place) -> None:
+    command = [sys.executable, "-c", "from headprune.cli.app import main; main()"]
+    words = [*map(str, WELL), *heard_by("wandb", "mode=online")]
+    ours, theirs = pty.openpty()
+    try:
+        # Who is asked does not answer.
+        done = subprocess.run([*command, *words], stdin=theirs, stdout=theirs, stderr=theirs, check=False, timeout=120)
+        said = os.read(ours, 100_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 1 and "No API key" in said
 
 
 def test_a_server_that_is_down_ends_the_run_before_any_work(
@@ -176,14 +182,16 @@ def test_a_server_that_is_down_ends_the_run_before_any_work(
     assert "W&B: " in said and "connection refused" in said and "0" * 40 not in said
 
 
-def test_stdin_and_the_environment_are_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rest_of_the_process_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_ERROR_REPORTING", raising=False)
-    stdin, stdout = sys.stdin, sys.stdout
+    stdin = sys.stdin
     listener: Wandb = Wandb.configured({"mode": "offline", "dir": str(tmp_path)})
     listener.started(STARTED)
-    assert (sys.stdin, sys.stdout) == (stdin, stdout) and "WANDB_ERROR_REPORTING" not in os.environ
+    assert sys.stdin is stdin and "WANDB_ERROR_REPORTING" not in os.environ
+    print("a result, which is none of W&B's business")
     with pytest.warns(Notice, match="wandb sync"):
         listener.finished(RunFinished(None, 1.0, 0, 0))
+    assert not list(tmp_path.rglob("output.log"))
 
 
 def test_an_option_of_no_such_value_is_refused() -> None:
