@@ -10,6 +10,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,16 +33,27 @@ def run(module: str, *words: str, cwd: Path, **environment: str) -> None:
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def folders(request, tmp_path_factory) -> list[Path]:
-    """A package of each kind."""
-    root = tmp_path_factory.mktemp("scaffold")
-    return [write_package(kind, f"{request.param}-{kind[0]}", root / kind) for kind in KINDS]
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory) -> Callable[[str], list[Path]]:
+    """Packages of all kinds, whose names begin alike."""
+
+    @cache
+    def written(name: str) -> list[Path]:
+        root = tmp_path_factory.mktemp("scaffold")
+        return [write_package(kind, f"{name}-{kind[0]}", root / kind) for kind in KINDS]
+
+    return written
+
+
+@pytest.fixture
+def folders(packages) -> list[Path]:
+    return packages(NAMES[0])
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("ruff"), reason="needs ruff, of headprune[dev]")
-def test_format_and_lint(folders):
-    for folder in folders:
+@pytest.mark.parametrize("name", NAMES)
+def test_format_and_lint(packages, name):
+    for folder in packages(name):
         run("ruff", "format", "--isolated", "--check", ".", cwd=folder)
         run("ruff", "check", "--isolated", "--no-cache", "--select", RULES, ".", cwd=folder)
 
