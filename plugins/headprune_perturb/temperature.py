@@ -23,7 +23,11 @@ class TemperatureSettings(Settings):
 
 
 class AttentionTemperature(Edit):
-    """x[h] = a' v[h], with a' = softmax(q k^T / temperature) in place of a[h] = softmax(q k^T)."""
+    """x[h] = a' v[h], with a' = softmax(q k^T / temperature) in place of a[h] = softmax(q k^T).
+
+    It asks whether it matters where a head attends, not whether the head does: one that attends evenly anyway loses
+    nothing by a higher temperature, however much it says.
+    """
 
     Settings = TemperatureSettings
     settings: TemperatureSettings
