@@ -14,7 +14,7 @@ def headprune_listeners() -> list[ListenerSpec]:
             target="headprune_mlflow.listener:Mlflow",
             summary="an MLflow run: settings, importance and coefficient of each head by layer, the patch as artifact",
             # What all of MLflow stands on, and all that is needed to log.
-            requires=("mlflow-skinny>=3",),
+            requires=("mlflow-skinny>=3.17",),
             advice="pip install 'headprune[mlflow]'",
         )
     ]

@@ -13,7 +13,7 @@ def headprune_listeners() -> list[ListenerSpec]:
             name="wandb",
             target="headprune_wandb.listener:Wandb",
             summary="a Weights & Biases run: settings, importance and coefficient of each head by layer, the patch",
-            requires=("wandb>=0.28",),
+            requires=("wandb>=0.31",),
             advice="pip install 'headprune[wandb]'",
         )
     ]
