@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,11 +28,21 @@ def _root() -> None:
 
 
 @app.command("list")
-def list_(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = False) -> None:
-    """Every scorer, edit, adapter and dataset, the plugin that brings it, and what is wrong where it is."""
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="scorer, edit, adapter, dataset or listener; left out, all of them.")
+    ] = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+    debug: o.Debug = False,
+) -> None:
+    """Every scorer, edit, adapter, dataset and listener, what brings it, and what is wrong where it is."""
     with reporting(as_json, quiet, debug) as output:
+        from headprune.errors import UsageError
         from headprune.hooks.catalogue import KINDS, catalogue, unmet_requirements
 
+        if kind is not None and kind not in KINDS:
+            raise UsageError(f"there is no kind {kind!r}", f"kinds: {', '.join(KINDS)}")
         plugins = catalogue().plugins
         kind_of = {cls: kind for kind, cls in KINDS.items()}
         offers = [
@@ -44,6 +56,7 @@ def list_(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = Fals
             }
             for plugin in plugins
             for spec in plugin.specs
+            if kind in (None, kind_of[type(spec)])
         ]
         broken = [
             {"plugin": plugin.name, "package": plugin.package, "reason": plugin.broken}
@@ -51,8 +64,9 @@ def list_(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = Fals
             if plugin.broken
         ]
         offers.sort(key=lambda offer: (list(KINDS).index(str(offer["kind"])), str(offer["name"])))
+        times = Counter((offer["kind"], offer["name"]) for offer in offers)
         rows = [
-            (str(offer["kind"]), str(offer["name"]), str(offer["plugin"]), _summary(offer["summary"], offer["needs"]))
+            (str(offer["kind"]), str(offer["name"]), _home(offer), _summary(offer, times[offer["kind"], offer["name"]]))
             for offer in offers
         ]
         rows += [("", "", str(bad["plugin"]), f"broken: {bad['reason']}") for bad in broken]
@@ -62,9 +76,20 @@ def list_(as_json: o.Json = False, quiet: o.Quiet = False, debug: o.Debug = Fals
         )
 
 
-def _summary(summary: object, needs: object) -> str:
-    lacking = needs if isinstance(needs, list) else []
-    return f"needs {', '.join(lacking)} - {summary}" if lacking else str(summary)
+def _home(offer: Mapping[str, Any]) -> str:
+    """The plugin that came with headprune, or another package, or a file."""
+    from headprune.hooks.specs import PROJECT
+
+    package, _, version = str(offer["package"]).rpartition(" ")
+    return (
+        str(offer["plugin"]) if package == PROJECT else Path(package).name if version == "-" else str(offer["package"])
+    )
+
+
+def _summary(offer: Mapping[str, Any], times: int) -> str:
+    twice = f"offered {times} times, so usable by none: remove all but one - " if times > 1 else ""
+    lacking = f"needs {', '.join(offer['needs'])} - " if offer["needs"] else ""
+    return f"{twice}{lacking}{offer['summary']}"
 
 
 @app.command()

@@ -22,7 +22,7 @@ def check(
     quiet: o.Quiet = False,
     debug: o.Debug = False,
 ) -> None:
-    """Read a recipe and show every setting with where it comes from."""
+    """Read a recipe and show every setting with where it comes from. Plugins check their options when they run."""
     with reporting(as_json, quiet, debug) as output:
         from headprune.hooks.catalogue import catalogue
         from headprune.hooks.local import is_local

@@ -96,7 +96,8 @@ def variants_of(edit: Edit, capture: Capture, heads: Sequence[int], context: Con
         if error.__cause__ is not None and out_of_memory(error.__cause__):
             raise error.__cause__ from None
         raise
-    where = place(type(edit).variants)
+    # What an edit inherits is not to blame for what it makes of it.
+    where = place(type(edit).variants if "variants" in vars(type(edit)) else edit)
     if not isinstance(rows, Rows):
         raise PluginError(f"{name} returned {type(rows).__name__}, not headprune.Rows", f"{where}: mend it there")
     for part, wanted in (("residual", capture.residual), ("heads", capture.heads)):

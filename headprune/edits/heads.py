@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from headprune.edits.edit import Comparable, Context, Edit, Rows, one_hot, repeated, replaced, scaled
@@ -74,7 +75,7 @@ class ScaleSettings(Settings):
         factor: multiplies the head's output: 0 is `ablate`, 1 changes nothing.
     """
 
-    factor: float = 0.5
+    factor: float = Field(0.5, allow_inf_nan=False)
 
 
 class Scale(CoefficientEdit):

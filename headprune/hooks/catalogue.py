@@ -110,7 +110,8 @@ class Catalogue:
         known = f"installed: {', '.join(self.names(kind)) or 'none'}"
         lost = ", ".join(plugin.name for plugin in self.plugins if plugin.broken)
         doubt = f"; broken, see headprune plugins list: {lost}" if lost else ""
-        return PluginError(f"no {kind} called {name!r}", f"{hint}{known}{doubt}")
+        hidden = "; --no-plugins leaves out what did not come with headprune" if os.environ.get(NO_PLUGINS) else ""
+        return PluginError(f"no {kind} called {name!r}", f"{hint}{known}{doubt}{hidden}")
 
 
 def unmet_requirements(spec: Spec) -> list[str]:

@@ -47,7 +47,8 @@ def folder_plugins() -> list[Plugin]:
         return []
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        return [Plugin("folder", str(folder), "?", broken=f"the plugin folder is not there ({FOLDER}, or the config)")]
+        reason = f"there is no folder {folder.absolute()}; {FOLDER}, or the config, names it"
+        return [Plugin("folder", str(folder), "?", broken=reason)]
     return [_read(path) for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +23,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _read(value: Any) -> Any:
+    """What text that was typed for a list or a table stands for; anything else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
 class Configurable:
     """Anything made from settings. A subclass that has some sets `Settings` to its class and annotates `settings`."""
 
@@ -32,7 +43,8 @@ class Configurable:
 
     @classmethod
     def configured(cls, options: dict[str, Any]) -> Any:
-        """Make one from raw options (a recipe's table, or `key=value` strings of the command line).
+        """Make one from raw options (a recipe's table, or `key=value` strings of the command line, on which lists and
+        tables are written as JSON).
 
         Raises:
             UsageError: an unknown option or a value of the wrong type, each named.
@@ -40,10 +52,22 @@ class Configurable:
         try:
             return cls(cls.Settings.model_validate(options, strict=False))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            known = ", ".join(cls.Settings.model_fields) or "none"
-            raise UsageError(f"option {where!r} of {cls.__name__}: {first['msg']}", f"options: {known}") from error
+            wrong = {one["loc"][0] for one in error.errors() if one["loc"]}
+            read = {key: _read(value) if key in wrong else value for key, value in options.items()}
+            if read != options:
+                return cls.configured(read)
+            raise cls._refused(error) from error
+
+    @classmethod
+    def _refused(cls, error: ValidationError) -> UsageError:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(cls.Settings.model_fields) or "none"
+        if first["type"] == "extra_forbidden":
+            return UsageError(f"{cls.__name__} has no option {where!r}", f"options: {known}")
+        listed = first["type"].endswith(("list_type", "tuple_type", "set_type", "dict_type"))
+        hint = f"""write it as JSON: '{where}=["a", "b"]'""" if listed else f"options: {known}"
+        return UsageError(f"option {where!r} of {cls.__name__}: {first['msg']}", hint)
 
 
 class ScorerBase(Configurable, ABC):

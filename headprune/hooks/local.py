@@ -58,7 +58,9 @@ def load_local(name: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise PluginError(f"{path.name} has no {attribute}", "check the name after the colon") from None
+        own = [one for one, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
+        has = f"it has {', '.join(own)}" if own else "it has no class"
+        raise PluginError(f"{path.name} has no {attribute}", has) from None
 
 
 def local_digest(name: str) -> str:

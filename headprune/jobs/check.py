@@ -69,7 +69,8 @@ class Checked:
         if broken:
             return f"{self.name} breaks {broken} of {total} promises of {a(self.kind)}"
         if left_out:
-            return f"{self.name} keeps {total - left_out} promises of {a(self.kind)}; {left_out} are left out"
+            those = "one is" if left_out == 1 else f"{left_out} are"
+            return f"{self.name} keeps {total - left_out} promises of {a(self.kind)}; {those} left out"
         return f"{self.name} keeps all {total} promises of {a(self.kind)}"
 
 

@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from headprune.files import writing
+from headprune.hooks.local import is_local
 from headprune.recipes.schema import Recipe
 from headprune.recipes.toml import Values, anchored, plugins_anchored, read_values, refuse_plugin_files, usage_error
 
@@ -65,7 +66,7 @@ def resolve(
     refuse_plugin_files(_without(from_file, typed), str(recipe_file), allow_local_plugins)
     values = _merged(from_file, typed)
     from_demo = _demo_defaults(values)
-    if from_demo:
+    if "scorer_options" in from_demo:
         notes.append("demo: where BERTScore is asked for, it reads the bundled encoder")
     try:
         recipe = Recipe.model_validate(_merged(from_demo, values))
@@ -128,10 +129,17 @@ def _without_orphans(from_file: Values, typed: Values, notes: list[str], table: 
         if not from_file.get(options) or owner not in typed:
             continue
         before = from_file.get(owner, _default(table, owner))
-        if typed[owner] != before:
+        if not _same_plugin(typed[owner], before):
             del kept[options]
             notes.append(f"{table}{options} of the recipe are for {before}, not for {typed[owner]}: they are not used")
     return kept
+
+
+def _same_plugin(typed: Any, before: Any) -> bool:
+    """Whether both name the same plugin; in a recipe a file is named by its whole path."""
+    if typed == before or not (is_local(str(typed)) and is_local(str(before))):
+        return bool(typed == before)
+    return Path(str(typed)).expanduser().resolve() == Path(str(before))
 
 
 def _default(table: str, key: str) -> Any:

@@ -93,8 +93,9 @@ def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
     with blaming(f"scorer {name}", scorer):
         values = np.asarray(scorer.score(items), dtype=np.float64)
     if values.shape != (len(items),):
+        found = f"{len(values)} scores" if values.ndim == 1 else f"scores of shape {values.shape}"
         raise PluginError(
-            f"scorer {name} returned {values.shape} scores for {len(items)} items",
+            f"scorer {name} returned {found} for {len(items)} items",
             f"{place(type(scorer).score)}: one float per item, in order",
         )
     if not np.isfinite(values).all():

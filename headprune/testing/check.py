@@ -17,7 +17,7 @@ import pytest
 
 import headprune.testing
 from headprune.errors import HeadpruneError, PluginError
-from headprune.hooks.blame import line_in, where_raised
+from headprune.hooks.blame import line_in, place, where_raised
 from headprune.testing import pytest_plugin
 from headprune.testing.contract import Contract
 
@@ -192,7 +192,7 @@ def _fault(raised: pytest.ExceptionInfo[BaseException], culprit: object) -> str:
     if isinstance(error, AssertionError | pytest.fail.Exception):
         # Where pytest rewrote the contract, it puts what was compared behind the message, or in its place.
         said = f"\n{error}".partition("\nassert ")[0].strip() or " ".join(str(raised.traceback[-1].statement).split())
-        where = line_in(error, culprit)
+        where = line_in(error, culprit) or place(culprit)
     else:
         said = str(error) if isinstance(error, HeadpruneError) else f"{type(error).__name__}: {error}"
         where = where_raised(error, culprit)

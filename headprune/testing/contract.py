@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+import pytest
+
 from headprune.errors import UsageError
 from headprune.hooks.kinds import Configurable
 
@@ -30,6 +32,12 @@ class Contract:
                     f"{cls.__name__}.{name} overrides a promise of the contract: leave it out, "
                     'or mark it @headprune.testing.departs("reason")'
                 )
+
+
+def assert_nothing_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """Nothing went to stdout since the test began, or since this was asked before."""
+    printed = capfd.readouterr().out
+    assert not printed, f"printed: {printed[:80]!r}"
 
 
 def departs(reason: str) -> Callable[[Test], Test]:

@@ -16,7 +16,7 @@ from headprune.errors import DataError, PictureError, UsageError
 from headprune.hooks.kinds import DatasetReader
 from headprune.pictures import PICTURE_ENDINGS
 from headprune.scoring.sampling import draw
-from headprune.testing.contract import Contract, assert_unknown_option_is_refused
+from headprune.testing.contract import Contract, assert_nothing_printed, assert_unknown_option_is_refused
 from headprune.types import Dataset, LeftOut, Sample
 
 Source = tuple[DatasetReader, str]
@@ -147,8 +147,7 @@ class DatasetContract(Contract):
     def test_prints_nothing(self, source: Source, capfd: pytest.CaptureFixture[str]) -> None:
         """Neither `open` nor `load` prints to stdout, where results go."""
         _that_open(source)
-        printed = capfd.readouterr().out
-        assert not printed, f"printed: {printed[:80]!r}"
+        assert_nothing_printed(capfd)
 
     def test_leaves_its_files_alone(self, source: Source) -> None:
         """Neither `open` nor `load` adds, changes or removes a file where the dataset lies."""

@@ -27,7 +27,7 @@ from headprune.testing.captures import (
     together,
     with_silent_heads,
 )
-from headprune.testing.contract import Contract, assert_unknown_option_is_refused
+from headprune.testing.contract import Contract, assert_nothing_printed, assert_unknown_option_is_refused
 from headprune.testing.leavings import RunsOut, differences, restored, state_of, state_of_process
 from headprune.towers.replay import replay
 
@@ -208,8 +208,7 @@ class EditContract(Contract):
         """It prints nothing to stdout, where results go."""
         seen = together()
         edit.variants(seen.capture, seen.heads, seen.context)
-        printed = capfd.readouterr().out
-        assert not printed, f"printed: {printed[:80]!r}"
+        assert_nothing_printed(capfd)
 
     def _assert_close(self, found: Rows, wanted: Rows, what: str) -> None:
         for part in _PARTS:

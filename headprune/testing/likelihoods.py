@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from headprune.hooks.kinds import GradientScorer, LogitScorer
+from headprune.testing.contract import assert_nothing_printed
 from headprune.testing.scorers import AnyScorerContract
 from headprune.types import LogitRows
 
@@ -60,6 +61,11 @@ class LogitScorerContract(_LikelihoodContract):
         scorer.score(rows)
         changed = [name for name in LogitRows.__slots__ if not getattr(rows, name).equal(getattr(untouched, name))]
         assert not changed, f"`score` changes {', '.join(changed)}"
+
+    def test_prints_nothing(self, scorer: LogitScorer, capfd: pytest.CaptureFixture[str]) -> None:
+        """It prints nothing to stdout, where results go."""
+        scorer.score(_rows())
+        assert_nothing_printed(capfd)
 
     def test_batch_equals_one_by_one(self, scorer: LogitScorer) -> None:
         """A row's score does not depend on the rows it is scored with."""
@@ -122,6 +128,11 @@ class GradientScorerContract(_LikelihoodContract):
         gradients = _gradients()
         scorer.score(gradients)
         assert gradients.equal(_gradients()), "`score` changes the derivatives"
+
+    def test_prints_nothing(self, scorer: GradientScorer, capfd: pytest.CaptureFixture[str]) -> None:
+        """It prints nothing to stdout, where results go."""
+        scorer.score(_gradients())
+        assert_nothing_printed(capfd)
 
     def test_batch_equals_one_by_one(self, scorer: GradientScorer) -> None:
         """A sample's importances do not depend on the samples they are made with."""

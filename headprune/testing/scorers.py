@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from headprune.hooks.kinds import SCORER_NEEDS, AnyScorer, Scorer
-from headprune.testing.contract import Contract, assert_unknown_option_is_refused
+from headprune.testing.contract import Contract, assert_nothing_printed, assert_unknown_option_is_refused
 from headprune.types import ScoreItem
 
 _GOLD: tuple[tuple[str, ...], ...] = (
@@ -69,7 +69,7 @@ class ScorerContract(AnyScorerContract):
         items = _items(scorer)
         scores = _fitted(scorer).score([*items, items[0]])
         assert isinstance(scores, list), f"a {type(scores).__name__} is no list"
-        assert len(scores) == len(items) + 1, f"{len(scores)} scores of {len(items) + 1} items"
+        assert len(scores) == len(items) + 1, f"{len(scores)} scores for {len(items) + 1} items"
 
     def test_scores_are_finite_floats(self, scorer: Scorer) -> None:
         """Each score is a finite Python float."""
@@ -87,7 +87,7 @@ class ScorerContract(AnyScorerContract):
         """An item's score does not depend on the items it is scored with, nor on where it stands among them."""
         items = _items(scorer)
         together = _fitted(scorer).score(list(items))
-        alone = [scorer.score([item])[0] for item in items]
+        alone = [score for item in items for score in _scores(scorer, [item])]
         self._assert_equal(together, alone, "alone and together")
         self._assert_equal(scorer.score(items[::-1])[::-1], alone, "alone and together, the last one first")
 
@@ -105,15 +105,15 @@ class ScorerContract(AnyScorerContract):
             _item(scorer, ordinary, caption, (caption, ordinary)),
             _item(scorer, caption, caption, (caption, ordinary)),
         ]
-        scores = _fitted(scorer).score(items)
-        finite = [math.isfinite(score) for score in scores]
-        assert finite == [True] * 3, f"as the caption, as the reference, as both: {scores!r}"
+        scores = _scores(_fitted(scorer), items)
+        finite = all(math.isfinite(score) for score in scores)
+        assert finite, f"as the caption it scores {scores[0]}, as the reference {scores[1]}, as both {scores[2]}"
 
     def test_direction(self, scorer: Scorer) -> None:
         """A caption equal to its reference and gold scores at least as well as one about another picture."""
         gold = _GOLD[0][:1]
         items = [_item(scorer, caption, gold[0], gold) for caption in (gold[0], _FOREIGN)]
-        perfect, foreign = _fitted(scorer).score(items)
+        perfect, foreign = _scores(_fitted(scorer), items)
         sign = 1 if scorer.higher_is_better else -1
         assert not sign * (perfect - foreign) < -self.tolerance, (
             f"{perfect} where caption and gold are equal, {foreign} where the caption is about another picture, "
@@ -167,10 +167,22 @@ class ScorerContract(AnyScorerContract):
         after = scorer.describe()
         assert after == before, f"{before!r} before, {after!r} after"
 
+    def test_prints_nothing(self, scorer: Scorer, capfd: pytest.CaptureFixture[str]) -> None:
+        """It prints nothing to stdout, where results go."""
+        _fitted(scorer).score(_items(scorer))
+        assert_nothing_printed(capfd)
+
     def _assert_equal(self, found: Sequence[float], wanted: Sequence[float], when: str) -> None:
         """NaN equals NaN: that scores are finite is another promise."""
         close = pytest.approx(list(wanted), abs=self.tolerance, rel=0.0, nan_ok=True)
         assert list(found) == close, f"scores differ {when}: {list(wanted)!r} and {list(found)!r}"
+
+
+def _scores(scorer: Scorer, items: Sequence[ScoreItem]) -> list[float]:
+    """Scores of `items`, one for each."""
+    scores = scorer.score(items)
+    assert len(scores) == len(items), f"{len(scores)} scores for {len(items)} items"
+    return scores
 
 
 def _captions() -> list[str]:

@@ -23,6 +23,7 @@ from headprune import (
     RunStarted,
     Settings,
     UsageError,
+    notice,
 )
 
 
@@ -63,6 +64,7 @@ class JsonLines(Listener):
             raise _cannot_write(path, error) from error
         if torn:
             self._write("\n")
+        notice(f"events are written to {path}")
         self._tell("started", run)
 
     def progressed(self, progress: Progress) -> None:

@@ -28,9 +28,9 @@ class Tiny(headprune.Edit):
 """
 SCORERS = {
     "text": ("def score(self, batch): return ['x'] * len(batch)", "could not convert string to float"),
-    "none": ("def score(self, batch): return None", "returned () scores for 12 items"),
-    "too few": ("def score(self, batch): return [0.5]", "returned (1,) scores for 12 items"),
-    "nested": ("def score(self, batch): return [[0.5]] * len(batch)", "returned (12, 1) scores for 12 items"),
+    "none": ("def score(self, batch): return None", "returned scores of shape () for 12 items"),
+    "too few": ("def score(self, batch): return [0.5]", "returned 1 scores for 12 items"),
+    "nested": ("def score(self, batch): return [[0.5]] * len(batch)", "returned scores of shape (12, 1) for 12 items"),
     "nan": ("def score(self, batch): return [float('nan')] * len(batch)", "a score that is not finite for"),
     "generator": ("def score(self, batch): yield 0.5", "not 'generator'"),
     "raises": ("def score(self, batch): raise KeyError('luck')", "failed at bad.py line {}: KeyError: 'luck'"),

@@ -34,7 +34,7 @@ def test_the_document(place):
     document = place.document("plugins", "list")
     assert document.keys() == {"offers", "broken"} and document["broken"] == []
     kinds = [entry["kind"] for entry in document["offers"]]
-    assert kinds == sorted(kinds, key=["scorer", "edit", "adapter", "dataset"].index)
+    assert kinds == sorted(kinds, key=["scorer", "edit", "adapter", "dataset", "listener"].index)
     (cider,) = (entry for entry in document["offers"] if entry["name"] == "cider")
     assert (cider["kind"], cider["plugin"], cider["needs"]) == ("scorer", "cider", [])
     assert cider["package"].startswith("headprune ") and cider["summary"]
@@ -60,6 +60,22 @@ def test_an_entry_point_that_names_no_module_is_listed(broken):
     catalogue.cache_clear()
     (bad,) = broken.document("plugins", "list")["broken"]
     assert bad["reason"] == "ValueError: its entry point names no module: 'no module!'"
+
+
+def test_one_kind_alone(place):
+    assert {offer["kind"] for offer in place.document("plugins", "list", "edit")["offers"]} == {"edit"}
+    assert "kinds: scorer, edit" in place.refuses(2, "plugins", "list", "edits")
+
+
+def test_what_came_from_elsewhere_says_from_where_and_a_name_that_is_taken_twice_is_marked(place, monkeypatch):
+    (place / "mine").mkdir()
+    (place / "mine" / "own.py").write_text("import headprune\nclass Cider(headprune.Scorer):\n    'Mine.'\n")
+    monkeypatch.setenv("HEADPRUNE_PLUGINS", str(place / "mine"))
+    catalogue.cache_clear()
+    text = " ".join(place.run("plugins", "list", "scorer").stdout.split())
+    catalogue.cache_clear()
+    assert "scorer cider own.py offered 2 times, so usable by none: remove all but one - Mine." in text
+    assert "scorer bleu ngram sentence" in text
 
 
 @pytest.mark.parametrize("flags", [(), ("--no-plugins",)])

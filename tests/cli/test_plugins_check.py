@@ -84,7 +84,7 @@ def test_the_document(wrong):
     assert len(by_test) == len(document["promises"])
     broken = by_test["test_one_score_per_item"]
     assert broken["promise"] == "As many scores as items, in a list, also where an item comes twice."
-    assert (broken["outcome"], broken["why"]) == ("broken", "5 scores of 6 items")
+    assert (broken["outcome"], broken["why"]) == ("broken", "5 scores for 6 items (wrong.py line 4)")
     kept = by_test["test_empty_batch"]
     assert (kept["promise"], kept["outcome"], kept["why"]) == ("No items, no scores.", "kept", "")
 

@@ -112,10 +112,10 @@ def test_a_pruning_rule_that_makes_no_sense(scored, rule):
         (("--samples", 2, "--batch-size", "many"), "batch_size"),
         (("--samples", 2, "--engine", "cloud"), "no engine 'cloud'"),
         (("--samples", 2, "--scorer-option", "power"), "--scorer-option 'power' is not key=value"),
-        (("--samples", 2, "--scorer-option", "might=2"), "option 'might' of Overlap"),
+        (("--samples", 2, "--scorer-option", "might=2"), "Overlap has no option 'might'"),
         (("--samples", 2, "--scorer-option", "power=strong"), "option 'power' of Overlap"),
-        (("--samples", 2, "--edit-option", "factor=1"), "option 'factor' of Isolate"),
-        (("--samples", 2, "--dataset-option", "split=test"), "option 'split' of ImageFolder"),
+        (("--samples", 2, "--edit-option", "factor=1"), "Isolate has no option 'factor'"),
+        (("--samples", 2, "--dataset-option", "split=test"), "ImageFolder has no option 'split'"),
     ],
 )
 def test_settings_that_make_no_sense(place, score, words, told):

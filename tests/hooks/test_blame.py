@@ -57,9 +57,7 @@ def test_a_call_that_never_came_in_is_blamed_on_the_definition(mine):
         scored(wants, [ScoreItem("x")])
 
 
-@pytest.mark.parametrize(
-    ("caption", "said"), [("nan", "not finite for 'nan'"), ("none", r"returned \(0,\) scores for 1")]
-)
+@pytest.mark.parametrize(("caption", "said"), [("nan", "not finite for 'nan'"), ("none", "returned 0 scores for 1")])
 def test_wrong_answers_name_the_method(mine, caption, said):
     with pytest.raises(PluginError, match=said) as caught:
         scored(mine, [ScoreItem(caption)])

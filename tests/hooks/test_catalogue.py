@@ -7,8 +7,10 @@ from pathlib import Path
 
 import headprune_lavis.plugin
 import pytest
+from pydantic import Field
 
-from headprune.errors import ExitCode, PluginError
+from headprune import Scorer, Settings
+from headprune.errors import ExitCode, PluginError, UsageError
 from headprune.hooks.catalogue import KINDS, Catalogue, catalogue
 from headprune.hooks.manager import Plugin, collect_specs
 from headprune.hooks.specs import AdapterSpec
@@ -93,3 +95,41 @@ def test_lavis_says_what_it_needs(tmp_path: Path):
     with pytest.raises(PluginError, match=r"'lavis' needs salesforce-lavis==1.0.2, transformers>=4.25,<4.27") as caught:
         known.load("adapter", "lavis")
     assert "headprune[lavis]" in caught.value.hint and caught.value.exit_code == ExitCode.PLUGIN
+
+
+class WordSettings(Settings):
+    words: list[str] = Field(["red"])
+    weights: dict[str, float] = Field({})
+    note: str = ""
+
+
+class Words(Scorer):
+    Settings = WordSettings
+
+    def score(self, batch):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("options", "made"),
+    [
+        ({"words": '["red", "blue"]'}, {"words": ["red", "blue"]}),
+        ({"words": ["red"], "weights": '{"red": 2}'}, {"words": ["red"], "weights": {"red": 2.0}}),
+        ({"note": '["red"]', "words": "[]"}, {"note": '["red"]', "words": []}),
+    ],
+)
+def test_lists_and_tables_are_typed_as_json(options, made):
+    assert Words.configured(options).settings == WordSettings(**made)
+
+
+@pytest.mark.parametrize("typed", ["red,blue", "[red", "red", '{"red": 1}'])
+def test_a_list_that_is_none_tells_how_one_is_typed(typed):
+    with pytest.raises(UsageError, match="option 'words' of Words") as caught:
+        Words.configured({"words": typed})
+    assert caught.value.hint == """write it as JSON: 'words=["a", "b"]'"""
+
+
+def test_an_option_that_there_is_not_is_told_with_those_that_there_are():
+    with pytest.raises(UsageError, match="Words has no option 'word'") as caught:
+        Words.configured({"word": "[1]"})
+    assert caught.value.hint == "options: words, weights, note"

@@ -66,5 +66,5 @@ def test_data_that_is_not_there(place: Path, typed: str):
 
 
 def test_an_option_that_the_reader_does_not_have(place: Path):
-    with pytest.raises(UsageError, match="'colour' of ImageFolder"):
+    with pytest.raises(UsageError, match="ImageFolder has no option 'colour'"):
         open_dataset("photos", {"colour": "red"})

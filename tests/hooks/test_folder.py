@@ -95,7 +95,7 @@ def test_a_file_that_offers_nothing_says_why_and_the_others_do(folder: Path, sou
 def test_a_folder_that_is_not_there_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(FOLDER, str(folder / "none"))
     (plugin,) = folder_plugins()
-    assert "the plugin folder is not there" in plugin.broken
+    assert plugin.broken.startswith(f"there is no folder {folder / 'none'}")
 
 
 def test_the_users_config_names_one_too_and_the_environment_wins(folder: Path, monkeypatch: pytest.MonkeyPatch):

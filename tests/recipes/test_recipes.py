@@ -87,6 +87,16 @@ def test_options_of_a_scorer_are_not_handed_to_another(tmp_path: Path) -> None:
     assert resolve(file, {"scorer": "bertscore"}).recipe.scorer_options == {"num_layers": 3}
 
 
+def test_a_plugins_file_is_the_same_whichever_path_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = _file(tmp_path, 'model = "demo"\nscorer = "./mine.py:Mine"\n[scorer_options]\nleast = 2\n')
+    for typed in ("./mine.py:Mine", str(tmp_path / "mine.py:Mine")):
+        resolved = resolve(file, {"scorer": typed})
+        assert resolved.recipe.scorer_options == {"least": 2} and resolved.notes == ()
+    other = resolve(file, {"scorer": "./other.py:Mine"})
+    assert other.recipe.scorer_options == {} and "are not used" in other.notes[0]
+
+
 @pytest.mark.parametrize("named", [{"model": "demo", "data": "photos"}, {"model": "owner/model", "data": "demo"}])
 def test_the_demo_brings_its_encoder_and_says_so(named: dict[str, Any]) -> None:
     resolved = resolve(None, named)

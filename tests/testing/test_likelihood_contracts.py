@@ -21,6 +21,14 @@ class DescribesASet:
         return {"words": {"a"}}
 
 
+class Chatty:
+    """Prints how much it is given."""
+
+    def score(self, given: Any) -> Any:
+        print("scoring")
+        return super().score(given)  # type: ignore[misc]
+
+
 class TakesAnything:
     """Ignores options that it does not know."""
 
@@ -111,6 +119,10 @@ class TakesAnyOption(TakesAnything, FirstToken):
     __doc__ = TakesAnything.__doc__
 
 
+class ChattyOfRows(Chatty, FirstToken):
+    """Prints how much it is given."""
+
+
 WRONG_OF_LOGITS: dict[str, tuple[type[LogitScorer], ...]] = {
     "test_one_number_per_row": (OneTooManyAxes,),
     "test_scores_are_finite": (Deviation,),
@@ -121,6 +133,7 @@ WRONG_OF_LOGITS: dict[str, tuple[type[LogitScorer], ...]] = {
     "test_direction": (CallsItADistance,),
     "test_describe_is_json": (DescribesASetOfTokens,),
     "test_unknown_option_is_refused": (TakesAnyOption,),
+    "test_prints_nothing": (ChattyOfRows,),
 }
 
 
@@ -184,6 +197,10 @@ class TakesEveryOption(TakesAnything, Squares):
     __doc__ = TakesAnything.__doc__
 
 
+class ChattyOfHeads(Chatty, Squares):
+    """Prints how much it is given."""
+
+
 WRONG_OF_GRADIENTS: dict[str, tuple[type[GradientScorer], ...]] = {
     "test_one_number_per_head": (OneForAllLayers,),
     "test_importances_are_finite": (Logarithm,),
@@ -192,6 +209,7 @@ WRONG_OF_GRADIENTS: dict[str, tuple[type[GradientScorer], ...]] = {
     "test_batch_equals_one_by_one": (ShareOfTheBatch,),
     "test_describe_is_json": (DescribesASetOfHeads,),
     "test_unknown_option_is_refused": (TakesEveryOption,),
+    "test_prints_nothing": (ChattyOfHeads,),
 }
 
 

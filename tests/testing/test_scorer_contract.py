@@ -241,6 +241,14 @@ class DescribesItsCalls(SharedWords):
         return {"calls": self.calls}
 
 
+class Chatty(SharedWords):
+    """Prints what it scores."""
+
+    def one(self, item: ScoreItem) -> float:
+        print(item.caption)
+        return super().one(item)
+
+
 class TakesAnything(SharedWords):
     """Ignores options that it does not know."""
 
@@ -265,6 +273,7 @@ WRONG: dict[str, tuple[type[Scorer], ...]] = {
     "test_describe_is_json": (DescribesASet,),
     "test_scoring_does_not_change_what_it_describes": (DescribesItsCalls,),
     "test_unknown_option_is_refused": (TakesAnything,),
+    "test_prints_nothing": (Chatty,),
 }
 
 
