@@ -97,14 +97,14 @@ class Asked:
         kind: str,
         own: Callable[[], Mapping[str, Any]],
         show: Callable[[Run], RenderableType],
-        dry_run: bool = False,
+        dry_run: bool | None = None,
     ) -> None:
         """Run the perspective `kind`.
 
         Args:
             own: the recipe's settings that the command's own options give.
             show: makes a table of the run.
-            dry_run: only say what would be done, and what it would cost.
+            dry_run: only say what would be done, and what it would cost; None where the command has no such option.
         """
         given = self.given
         with reporting(given["as_json"], given["quiet"], given["debug"]) as output:
@@ -126,7 +126,7 @@ class Asked:
             if dry_run:
                 _say_what_would_be_done(output, plan(perspective, both))
                 return
-            agree(output, expense_of(perspective, both), given["yes"], dry_run=True)
+            agree(output, expense_of(perspective, both), given["yes"], dry_run is not None)
             with stage_progress(output) as progress:
                 run = perform(perspective, given["out"], given["patch"], given["allow_other_weights"], progress)
             document = {
