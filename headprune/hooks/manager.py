@@ -47,13 +47,11 @@ def installed_plugins(shipped: bool = False) -> list[Plugin]:
         shipped: those that came with headprune itself, no others.
     """
     found = sorted(entry_points(group=specs.PROJECT), key=lambda entry: entry.name)
-    return [_load(entry) for entry in found if not shipped or (entry.dist and entry.dist.name == specs.PROJECT)]
+    return [_load(entry) for entry in found if not shipped or _home(entry)[0] == specs.PROJECT]
 
 
 def _load(entry: EntryPoint) -> Plugin:
-    # A damaged record of an installation has neither.
-    package = (entry.dist and entry.dist.name) or "?"
-    version = (entry.dist and entry.dist.version) or "?"
+    package, version = _home(entry)
     try:
         if not entry.pattern.match(entry.value):
             raise ValueError(f"its entry point names no module: {entry.value!r}")
@@ -64,6 +62,15 @@ def _load(entry: EntryPoint) -> Plugin:
         reason = f"{type(error).__name__}: {error}{at_import(error, entry.value.partition(':')[0])}"
         return Plugin(entry.name, package, version, broken=reason)
     return Plugin(entry.name, package, version, specs=offered)
+
+
+def _home(entry: EntryPoint) -> tuple[str, str]:
+    """The package that brings it, and its version; "?" where the record of its installation is damaged."""
+    try:
+        return (entry.dist and entry.dist.name) or "?", (entry.dist and entry.dist.version) or "?"
+    # Other packages put readers of such records of their own in place, which raise what they like.
+    except Exception:
+        return "?", "?"
 
 
 def collect_specs(plugin: ModuleType | object, name: str) -> tuple[Spec, ...]:

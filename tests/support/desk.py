@@ -41,7 +41,7 @@ class Desk:
         if word == "cd":
             self.folder = (self.folder / what).resolve(strict=True)
         elif word == "export":
-            self._environment[name] = value
+            self._environment[name] = value.replace("$PWD", str(self.folder))
         else:
             del self._environment[name]
 

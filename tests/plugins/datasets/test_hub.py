@@ -223,7 +223,7 @@ def test_a_split_is_one_whole_split(split: str) -> None:
 
 
 def test_an_unknown_option_is_named() -> None:
-    with pytest.raises(UsageError, match="option 'columns' of Hub") as caught:
+    with pytest.raises(UsageError, match="Hub has no option 'columns'") as caught:
         _open(Hub, "owner/name", columns="a")
     assert "split, revision, config, image, captions" in caught.value.hint
 
