@@ -160,4 +160,4 @@ def test_describe_names_the_commit_of_a_hub_model(tiny_bert: Path, tmp_path: Pat
 from headprune_bertscore.scorer import BertScore
 print(BertScore.configured({"model_type": "own/bert", "num_layers": "2", "device": "cpu"}).describe()["revision"])
 """
-    assert offline(code, tmp_path) == COMMIT
+    assert offline(code, tmp_path).splitlines()[-1] == COMMIT  # old transformers speaks of its cache first
