@@ -62,6 +62,13 @@ class Shown:
         """What a line of JavaScript finds."""
         return self.browser.execute_script(f"return {script}", *given)
 
+    def focus(self, selector: str) -> None:
+        """Put the focus on an element. A browser that has much to do at first may take it away again."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        script = "(one => (one.focus(), document.activeElement === one))(document.querySelector(arguments[0]))"
+        WebDriverWait(self.browser, 10).until(lambda browser: self.ask(script, selector))
+
     def texts(self, selector: str) -> list[str]:
         return self.ask("[...document.querySelectorAll(arguments[0])].map(one => one.textContent)", selector)
 

@@ -40,7 +40,7 @@ def test_the_slider_goes_through_the_layers_by_keyboard(shown, page):
     from selenium.webdriver.common.keys import Keys
 
     shown.open(page)
-    shown.ask("document.querySelector('[data-stage] input').focus()")
+    shown.focus("[data-stage] input")
     assert shown.ask("document.activeElement.value") == "11"
 
     def state() -> tuple[str, list[str], str]:
