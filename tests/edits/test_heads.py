@@ -118,3 +118,9 @@ def test_memory_that_runs_out_in_an_edit_is_not_its_fault(tiny, pictures):
             plan = SweepPlan((1,), (), edit, DecodePoint.LAST, GENERATION, Batch(32, 5))
             sweep(tiny, samples, plan, {}, said[-1].update)
     assert said[0] == said[1]
+
+
+def test_numbers_whose_sum_overflows_are_finite(tiny, pictures):
+    capture = tiny.trace(tiny.prepare(pictures), [1]).captures[1]
+    huge = Wrong(lambda rows: Rows(rows.residual, torch.full_like(rows.heads, 3e38)))
+    assert torch.isfinite(variants_of(huge, capture, range(4), Context(4)).heads).all()
