@@ -66,6 +66,37 @@ class PictureError(DataError):
     """One picture cannot be read; the dataset goes on without it, and says so."""
 
 
+class SampleError(DataError):
+    """One sample cannot be worked on: its picture is gone, or the model makes of it what is no number. A run goes on
+    without it, up to a limit.
+
+    Args:
+        sample: its id.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, sample: str, reason: str, hint: str = "") -> None:
+        super().__init__(f"sample {sample}: {reason}", hint)
+        self.sample = sample
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[SampleError], tuple[str, str, str]]:
+        return SampleError, (self.sample, self.reason, self.hint)
+
+
+class ServiceError(PluginError):
+    """A service that a plugin asks does not answer now, and may later.
+
+    Args:
+        answered: whether it has answered before, in this process. Where it has, a run waits for it; where it never
+            has, its address may be wrong, and the run ends at once.
+    """
+
+    def __init__(self, message: str, hint: str = "", answered: bool = False) -> None:
+        super().__init__(message, hint)
+        self.answered = answered
+
+
 class Notice(UserWarning):
     """Something a user should know though nothing failed: a fallback, a doubt. The command line prints it on stderr."""
 

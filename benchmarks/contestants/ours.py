@@ -25,5 +25,5 @@ def ours(task: Task) -> Captions:
         batch=choose_batch(adapter.geometry, adapter.tokens, adapter.dtype.itemsize, None, adapter.device),
     )
     said: dict[Key, str] = {}
-    sweep(adapter, samples, plan, {}, said.update)
+    sweep(adapter, samples, plan, said.update)
     return {(int(number), layer, head): caption for (number, layer, head), caption in said.items()}

@@ -119,8 +119,8 @@ def _document(scored: Scored) -> dict[str, Any]:
     return {
         "patch": str(scored.patch),
         "run": str(scored.run),
-        "samples": len(scored.drawn.samples),
-        "left_out": [{"id": sample.id, "reason": sample.reason} for sample in scored.drawn.left_out],
+        "samples": len(scored.result.drawn.samples),
+        "left_out": [{"id": sample.id, "reason": sample.reason} for sample in scored.result.drawn.left_out],
         "layers": [
             {
                 "layer": layer,

@@ -12,15 +12,15 @@ from headprune.hooks.catalogue import make_listener
 from headprune.hooks.kinds import Listener
 from headprune.hooks.listening import Listened, listened
 from headprune.recipes.schema import Recipe
+from headprune.scoring.engine import ModelFacts
 from headprune.scoring.sampling import Drawn
 from headprune.scoring.settings import ScoreSettings
-from headprune.towers.adapter import Adapter
 
 
 def listened_score(
     recipe: Recipe,
     listener: Listener | None,
-    adapter: Adapter,
+    facts: ModelFacts,
     drawn: Drawn,
     settings: ScoreSettings,
     progress: Callable[[Progress], None],
@@ -31,8 +31,8 @@ def listened_score(
     started = RunStarted(
         folder=folder,
         settings=recipe.model_dump(mode="json", exclude_none=True),
-        model=adapter.ref,
-        geometry=adapter.geometry,
+        model=facts.ref,
+        geometry=facts.geometry,
         scorer=settings.scorer_record(),
         edit=settings.edit_record(),
         sample_ids=tuple(sample.id for sample in drawn.samples),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from headprune.errors import UsageError, notice
 from headprune.hooks.datasets import open_dataset
 from headprune.recipes.schema import Recipe
+from headprune.scoring.engine import ModelFacts
 from headprune.towers.adapter import Adapter, LoadRequest
 from headprune.towers.batches import Batch, choose_batch
 from headprune.towers.load import load_model
@@ -41,7 +42,7 @@ def batch_for(recipe: Recipe, adapter: Adapter) -> Batch:
     return choose_batch(adapter.geometry, adapter.tokens, adapter.dtype.itemsize, asked_rows(recipe), adapter.device)
 
 
-def labelled(generation: Generation, adapter: Adapter, dataset: Dataset) -> Generation:
+def labelled(generation: Generation, adapter: Adapter | ModelFacts, dataset: Dataset) -> Generation:
     """`generation`, with the labels where the model chooses among some: its own, else the dataset's, else the gold
     captions of all the dataset's samples, each once.
 

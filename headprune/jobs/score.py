@@ -12,11 +12,14 @@ import numpy as np
 import torch
 
 from headprune.edits.edit import Edit
-from headprune.errors import PluginError, UsageError, notice
+from headprune.errors import HeadpruneError, UsageError, notice
 from headprune.events import Progress, RunFinished
 from headprune.files import refuse_unless_free
 from headprune.hooks.catalogue import catalogue, make, make_any_scorer
 from headprune.hooks.kinds import GradientScorer
+from headprune.hooks.listening import Listened
+from headprune.jobs.engines import engine_for
+from headprune.jobs.interrupts import finishing
 from headprune.jobs.listening import listened_score, listener_of
 from headprune.jobs.opening import (
     announce_left_out,
@@ -24,22 +27,26 @@ from headprune.jobs.opening import (
     batch_for,
     dataset_for,
     labelled,
-    load_for,
     request_of,
 )
 from headprune.patch.file import save_patch
-from headprune.patch.fit import fingerprint
+from headprune.patch.fit import versions
 from headprune.patch.patch import Patch
 from headprune.recipes import dumps, resolve
 from headprune.recipes.layers import parse_layers
 from headprune.recipes.schema import Recipe
+from headprune.recipes.toml import plugins_anchored
 from headprune.runs.folder import RunFolder
+from headprune.runs.lock import LOCK
+from headprune.runs.sessions import environment as machine
 from headprune.runs.store import FILE as STORE
 from headprune.scoring.algorithm import ScoreResult, score_heads
+from headprune.scoring.engine import Engine, ModelFacts
 from headprune.scoring.estimate import Estimate, estimate_score
 from headprune.scoring.kept import keep_importances
 from headprune.scoring.sampling import Drawn, draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.worker import LocalEngine
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, choose_batch
 from headprune.towers.load import outline_model
@@ -51,7 +58,6 @@ class Scored:
     """A finished `score`: what came out, where it was written, and how long it took (seconds, loading left out)."""
 
     result: ScoreResult
-    drawn: Drawn
     run: Path
     patch: Path
     seconds: float
@@ -60,13 +66,13 @@ class Scored:
 def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None] = lambda progress: None) -> Scored:
     """Algorithm 1 as the recipe says, into the run folder `out`: patch, store, resolved recipe.
 
+    Interrupted once, it finishes the batch that it is in, and stores it.
+
     Raises:
         HeadpruneError: of any kind; nothing half-written is left, captions made so far are kept in the run folder.
     """
-    if recipe.engine != "local":
-        raise UsageError(f"no engine {recipe.engine!r}", "engine: local")
     settings_of, listener = _checked(recipe), listener_of(recipe)
-    if not (out / STORE).is_file():
+    if not (out / STORE).is_file() and not (out / LOCK).is_file():
         refuse_unless_free(out)
     dataset = dataset_for(recipe)
     # Cheap refusals first: a large model takes minutes to load.
@@ -74,36 +80,57 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     parse_layers(recipe.layers, geometry.live, geometry.dead)
     drawn = draw(dataset, recipe.samples, recipe.seed)
     announce_left_out(drawn.left_out)
-    adapter = load_for(recipe)
-    generation = labelled(recipe.generation.plain(), adapter, dataset)
-    settings = settings_of(adapter.geometry, batch_for(recipe, adapter), generation)
-    identity = {
-        **recipe.identity(),
-        "generation": generation.record(),
+    with engine_for(recipe) as engine:
+        facts = engine.facts
+        generation = labelled(recipe.generation.plain(), facts, dataset)
+        settings = settings_of(facts.geometry, engine.batch(asked_rows(recipe)), generation)
+        start = time.perf_counter()
+        environment = {**machine(), "engine": recipe.engine, "device": facts.device, "versions": versions()}
+        with (
+            RunFolder.claim(out, _identity(recipe, facts, settings), dumps(recipe), environment) as run,
+            listened_score(recipe, listener, facts, drawn, settings, progress, out, run.resumed) as told,
+        ):
+            result = _scored(run, engine, dataset, drawn, settings, told)
+            # Before the patch: where there is one, there are its importances.
+            keep_importances(run.store, result.patch, result.per_sample, result.layers)
+            save_patch(result.patch, run.patch)
+            _announce_ties(result.patch)
+            done = Scored(result, out, out / run.patch.name, time.perf_counter() - start)
+            told.finished(RunFinished(done.patch, done.seconds, result.decoded, result.reused))
+            return done
+
+
+def _identity(recipe: Recipe, facts: ModelFacts, settings: ScoreSettings) -> dict[str, Any]:
+    """What a run folder is known by: everything that determines its results."""
+    return {
+        # A plugin's file by its whole path, as in the recipe that the folder keeps.
+        **plugins_anchored(recipe.identity(), Path.cwd()),
+        "generation": settings.generation.record(),
         # As the plugins read them: `num_layers=6` typed and 6 in a recipe are the same setting.
         "scorer_options": settings.scorer.settings.model_dump(mode="json"),
         "edit_options": settings.edit.settings.model_dump(mode="json"),
-        "dtype": str(adapter.dtype),
-        "fingerprint": fingerprint(adapter),
+        "dtype": facts.dtype,
+        "fingerprint": facts.record.fingerprint,
     }
-    start = time.perf_counter()
-    with (
-        RunFolder.claim(out, identity, dumps(recipe)) as run,
-        listened_score(recipe, listener, adapter, drawn, settings, progress, out, run.resumed) as told,
-    ):
-        try:
-            result = score_heads(adapter, dataset, drawn, settings, run.store, told.progressed, told.layer_scored)
-        except PluginError:
-            if not run.store.is_empty():
-                notice(f"what was made so far is kept in {out}: once the plugin is mended, the same command goes on")
-            raise
-        # Before the patch: where there is one, there are its importances.
-        keep_importances(run.store, result.patch, result.per_sample, result.layers)
-        save_patch(result.patch, run.patch)
-        _announce_ties(result.patch)
-        done = Scored(result, drawn, out, out / run.patch.name, time.perf_counter() - start)
-        told.finished(RunFinished(done.patch, done.seconds, result.decoded, result.reused))
-        return done
+
+
+def _scored(
+    run: RunFolder, engine: Engine, dataset: Dataset, drawn: Drawn, settings: ScoreSettings, told: Listened
+) -> ScoreResult:
+    """Run Algorithm 1 in a run folder; what stops it is told together with how to go on."""
+    try:
+        with finishing() as interrupted:
+
+            def progressed(progress: Progress) -> None:
+                # What it tells of is stored: here nothing is lost.
+                told.progressed(progress)
+                interrupted.stop_if_asked()
+
+            return score_heads(engine, dataset, drawn, settings, run.store, progressed, told.layer_scored)
+    except (HeadpruneError, KeyboardInterrupt):
+        if not run.store.is_empty():
+            notice(f"what was made so far is kept: headprune runs resume {run.path} goes on with it")
+        raise
 
 
 def _announce_ties(patch: Patch) -> None:
@@ -136,9 +163,10 @@ def score(
     announce_left_out(drawn.left_out)
     generation = labelled(recipe.generation.plain(), adapter, dataset)
     chosen = _checked(recipe)(adapter.geometry, batch_for(recipe, adapter), generation)
+    engine = LocalEngine(adapter)
     start = time.perf_counter()
-    with listened_score(recipe, listener_of(recipe), adapter, drawn, chosen, progress) as told:
-        result = score_heads(adapter, dataset, drawn, chosen, None, told.progressed, told.layer_scored)
+    with listened_score(recipe, listener_of(recipe), engine.facts, drawn, chosen, progress) as told:
+        result = score_heads(engine, dataset, drawn, chosen, None, told.progressed, told.layer_scored)
         told.finished(RunFinished(None, time.perf_counter() - start, result.decoded, result.reused))
         return result
 
@@ -195,6 +223,7 @@ def _checked(recipe: Recipe) -> Callable[[Geometry, Batch, Generation], ScoreSet
             temperature=recipe.temperature,
             generation=generation,
             seed=recipe.seed,
+            patience=recipe.patience,
         )
 
     return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,11 @@ def applied(adapter: Adapter, coefficients: Array) -> Iterator[None]:
     finally:
         for output, weight in originals:
             output.weight = weight
+
+
+def scaled(adapter: Adapter, coefficients: Array) -> AbstractContextManager[None]:
+    """`applied`, or nothing where all coefficients are 1."""
+    return nullcontext() if (coefficients == 1).all() else applied(adapter, coefficients)
 
 
 @torch.no_grad()

@@ -11,6 +11,8 @@ from headprune.errors import PatchError
 from headprune.patch.patch import ModelRecord, Patch
 from headprune.towers.adapter import Adapter
 
+_INTEGER_OF = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.int64}
+
 
 @torch.no_grad()
 def fingerprint(adapter: Adapter) -> str:
@@ -24,6 +26,20 @@ def fingerprint(adapter: Adapter) -> str:
         for linear in (*site.qkv, site.output):
             rounded = linear.weight.to("cpu", torch.bfloat16).contiguous()
             digest.update(rounded.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def weights_digest(adapter: Adapter) -> str:
+    """sha256 over the bits of every weight, summed for each: of the language model, too, which a fingerprint leaves
+    out. A sum of whole numbers is the same on every device, and takes one reading of the weights.
+
+    Weights that are not in memory, as an offloaded model's, are told by name and shape.
+    """
+    digest = hashlib.sha256()
+    for name, weight in adapter.model.state_dict().items():
+        bits = 0 if weight.is_meta else int(weight.contiguous().view(_INTEGER_OF[weight.element_size()]).sum())
+        digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} {bits}\n".encode())
     return digest.hexdigest()
 
 

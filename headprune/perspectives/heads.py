@@ -56,7 +56,7 @@ def what_heads_say(
     """
     plan = SweepPlan(tuple(layers), tuple(layers), edit, DecodePoint.LAYER, generation, batch)
     said: Captions = {}
-    sweep(adapter, samples, plan, {}, said.update)
+    sweep(adapter, samples, plan, said.update)
     heads_in = adapter.geometry.heads_in
     return Heads(
         layers=tuple(layers),

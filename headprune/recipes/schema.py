@@ -156,7 +156,10 @@ class Recipe(Table):
     batch_size: Annotated[Literal["auto"] | PositiveInt, BeforeValidator(_batch_size)] = Field(
         "auto", description="Variants decoded at once."
     )
-    engine: str = Field("local", min_length=1, description="What runs the sweep.")
+    engine: Literal["local", "ray"] = Field("local", description="What runs the sweep: this process, or Ray.")
+    patience: Annotated[FiniteFloat, Field(ge=0)] = Field(
+        3600.0, description="Seconds to wait for a scorer's service that stops to answer, before the run ends."
+    )
     revision: str | None = Field(None, description="The model's branch, tag or commit on the hub.")
     device_map: str | None = Field(None, description="Spreads the model over devices: auto, balanced ...")
     generation: GenerationSettings = GenerationSettings()
@@ -184,6 +187,6 @@ class Recipe(Table):
 
 
 _ELSEWHERE = {
-    *("device", "device_map", "batch_size", "engine", "listener", "listener_options"),
+    *("device", "device_map", "batch_size", "engine", "patience", "listener", "listener_options"),
     *("apply", "evaluate", "dataflow", "heatmap", "lesion"),
 }

@@ -6,15 +6,21 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headprune.errors import HeadpruneError, UsageError
 from headprune.files import cannot_write, make_folder, refuse_unless_free, unmake, writing
-from headprune.runs.store import FILE, RunStore, canonical
+from headprune.runs.lock import LOCK, lock
+from headprune.runs.repair import repair
+from headprune.runs.sessions import FAILED, FINISHED, INTERRUPTED, Log
+from headprune.runs.store import FILE, DamagedStoreError, RunStore, canonical
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _IDENTITY = "identity"
 _RECIPE = "recipe.toml"
-_OWN = {_RECIPE, FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal"}
+_OWN = {_RECIPE, FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal", LOCK}
 
 
 class RunFolder:
@@ -26,42 +32,59 @@ class RunFolder:
         resumed: whether an earlier run of the same identity is gone on with.
     """
 
-    def __init__(self, path: Path, store: RunStore, resumed: bool, made: list[Path]) -> None:
+    def __init__(
+        self, path: Path, store: RunStore, resumed: bool, made: list[Path], held: BaseFileLock | None = None
+    ) -> None:
         self.path = path
         self.store = store
         self.resumed = resumed
         self._made = made
+        self._held = held
 
     @classmethod
-    def claim(cls, out: str | Path, identity: Mapping[str, Any], recipe: str) -> RunFolder:
+    def claim(
+        cls, out: str | Path, identity: Mapping[str, Any], recipe: str, environment: Mapping[str, Any] | None = None
+    ) -> RunFolder:
         """Take `out` for a run: a new or empty folder, or one that holds a run of the same identity, which goes on.
+
+        Until the `with` block ends no other process can claim it. Of a store that is damaged, what is whole is kept.
 
         Args:
             identity: everything that determines the run's results, JSON-able.
             recipe: the resolved recipe as TOML, for people to read and for `--recipe`.
+            environment: what this session runs on, JSON-able.
 
         When the `with` block fails before a caption, a score or a further file was written, all that was made here
         is removed again; otherwise the folder stays, and the same command goes on with it.
 
         Raises:
             UsageError: `out` holds something else, or a run of another identity.
-            HeadpruneError: `out` cannot be written, or its store is damaged.
+            HeadpruneError: `out` cannot be written, or another process works in it.
         """
         path = Path(out).absolute()
         try:
-            resumed = (path / FILE).is_file()
-            if not resumed:
+            # Where a run was killed before it had a store, its lock tells that the folder is its.
+            if not (path / FILE).is_file() and not (path / LOCK).is_file():
                 refuse_unless_free(path)
             made = make_folder(path)
+            held = lock(path)
         except OSError as error:
             raise cannot_write(path, error) or error from error
+        resumed = (path / FILE).is_file()
         try:
             store = _opened(path, identity, recipe)
         except BaseException:
             if not resumed:
                 _remove(path, made)
+            held.release()
             raise
-        return cls(path, store, resumed, made)
+        run = cls(path, store, resumed, made, held)
+        try:
+            store.log = Log(store, environment or {})
+        except BaseException as error:
+            run.__exit__(type(error), error, None)
+            raise
+        return run
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -79,9 +102,15 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         worthless = kind is not None and not self.resumed and self._holds_nothing()
-        self.store.close()
-        if worthless:
-            _remove(self.path, self._made)
+        try:
+            if self.store.log is not None:
+                _end_session(self.store.log, error)
+        finally:
+            self.store.close()
+            if worthless:
+                _remove(self.path, self._made)
+            if self._held is not None:
+                self._held.release()
 
     @property
     def patch(self) -> Path:
@@ -105,8 +134,26 @@ class RunFolder:
             return False
 
 
+def _end_session(log: Log, error: BaseException | None) -> None:
+    try:
+        if error is None:
+            log.end(FINISHED)
+        elif isinstance(error, KeyboardInterrupt):
+            log.end(INTERRUPTED)
+        else:
+            log.error(error)
+            log.end(FAILED)
+    except HeadpruneError:
+        # A disk that is full takes no note of it: what the run itself failed by is told.
+        if error is None:
+            raise
+
+
 def _opened(path: Path, identity: Mapping[str, Any], recipe: str) -> RunStore:
-    store = RunStore.open(path)
+    try:
+        store = RunStore.open(path)
+    except DamagedStoreError:
+        store = repair(path)
     try:
         _settle(path, store, identity)
         if not (path / _RECIPE).exists():

@@ -1,10 +1,12 @@
 """Captions and scores of a run in one SQLite file, keyed by everything that determines them.
 
 A caption belongs to a `context`: a description, kept as canonical JSON, of all that shaped it but its place (model and
-revision, data, edit, decode point, generation ...). A score belongs to a context and to a scorer's description. What
-was computed under another description is therefore never taken for the present one.
+weights, edit, decode point, generation, versions ...), and to a sample with the hash of its picture. A score belongs to
+a scorer's description as well. What was computed under another description, or of another picture, is therefore never
+taken for the present one.
 
 Every call that writes is one transaction: a process that is killed loses the call it was in and nothing before it.
+Every row carries a sum; one that does not match is not read, and makes way for the row that is made in its place.
 """
 
 from __future__ import annotations
@@ -13,16 +15,20 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headprune.errors import HeadpruneError
+from headprune.errors import HeadpruneError, notice
+from headprune.runs.schema import VERSION, VERSION_KEY, create, migrate, transaction
+from headprune.runs.sums import row_sum
+
+if TYPE_CHECKING:
+    from headprune.runs.sessions import Log
 
 FILE = "run.sqlite"
-VERSION = 1
 WHOLE = -1
 """The layer of a caption that the whole model made."""
 REFERENCE = -1
@@ -30,18 +36,9 @@ REFERENCE = -1
 Key = tuple[str, int, int]
 """Sample id, layer, head; layer and head 0-based, or WHOLE and REFERENCE."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS contexts (digest TEXT PRIMARY KEY, description TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS scorers (digest TEXT PRIMARY KEY, description TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS captions (
-    context TEXT NOT NULL REFERENCES contexts, sample TEXT NOT NULL, layer INTEGER NOT NULL, head INTEGER NOT NULL,
-    text TEXT NOT NULL, PRIMARY KEY (context, sample, layer, head)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS scores (
-    context TEXT NOT NULL REFERENCES contexts, scorer TEXT NOT NULL REFERENCES scorers,
-    sample TEXT NOT NULL, layer INTEGER NOT NULL, head INTEGER NOT NULL,
-    value REAL NOT NULL, PRIMARY KEY (context, scorer, sample, layer, head)) WITHOUT ROWID;
-"""
+
+class DamagedStoreError(HeadpruneError):
+    """A store that SQLite cannot read, or not as a whole."""
 
 
 def canonical(value: Any) -> str:
@@ -54,28 +51,40 @@ def canonical(value: Any) -> str:
 
 
 class RunStore:
-    """The store of one run folder; made with `open`, used in a `with` block."""
+    """The store of one run folder; made with `open`, used in a `with` block.
+
+    Attributes:
+        path: its file.
+        connection: to it.
+        log: where this session of the run is written down; None where there is none.
+    """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
-        self._connection = connection
+        self.connection = connection
+        self.log: Log | None = None
+        self._pictures: dict[str, str] = {}
+        self._samples: dict[str, int] = {}
 
     @classmethod
     def open(cls, folder: str | Path, create: bool = True) -> RunStore:
         """Open the store of `folder`, which exists; with `create` an absent store is made.
 
         Raises:
-            HeadpruneError: there is no store (without `create`), it is damaged, or a newer headprune wrote it.
+            HeadpruneError: there is no store (without `create`), or a newer headprune wrote it.
+            DamagedStoreError: it is damaged.
         """
         path = Path(folder).absolute() / FILE
         if not create and not path.is_file():
             raise HeadpruneError(
                 f"{folder} holds no run: there is no {FILE} in it", "name a folder that `headprune score` wrote"
             )
-        with _worded(path):
+        with worded(path):
             connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+        # A damaged letter is seen by its row's sum, and must not keep the others from being read.
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")
         try:
-            with _worded(path):
+            with worded(path):
                 _prepare(path, connection)
         except BaseException:
             connection.close()
@@ -92,7 +101,16 @@ class RunStore:
 
     def close(self) -> None:
         """Close the file; a store cannot be used afterwards."""
-        self._connection.close()
+        self.connection.close()
+
+    def see(self, pictures: Mapping[str, str]) -> None:
+        """Take these for the samples' pictures, by sample id, each by its hash: rows are written and read for them.
+
+        A sample that is not named here is one without a picture; of those that earlier runs saw, the last is read.
+        """
+        self._pictures.update(pictures)
+        for sample in pictures:
+            self._samples.pop(sample, None)
 
     def context(self, description: Mapping[str, Any]) -> str:
         """Store what determines captions and return its digest, under which they are added."""
@@ -112,13 +130,15 @@ class RunStore:
 
     def add_captions(self, context: str, rows: Mapping[Key, str]) -> None:
         """Store captions. A caption that is there already stays as it is."""
-        values = [(context, sample, int(layer), int(head), text) for (sample, layer, head), text in rows.items()]
-        self._add("INSERT INTO captions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+
+        def row(key: Key, picture: str, text: str) -> tuple[Any, ...]:
+            return (text, row_sum(context, key[0], picture, *key[1:], text))
+
+        self._add("captions", "context_id", self._id("contexts", context), "text, sum", rows, row)
 
     def captions(self, context: str) -> dict[Key, str]:
         """The stored captions of a context."""
-        found = self._all("SELECT sample, layer, head, text FROM captions WHERE context = ?", context)
-        return {(sample, layer, head): text for sample, layer, head, text in found}
+        return self._read("captions", "text", "context_id = ?", (self._id("contexts", context),), (context,))
 
     def add_scores(self, context: str, scorer: str, rows: Mapping[Key, float]) -> None:
         """Store scores. A score that is there already stays as it is.
@@ -126,88 +146,195 @@ class RunStore:
         Raises:
             HeadpruneError: a score is not finite; nothing of the call is stored then.
         """
-        values = []
-        for (sample, layer, head), value in rows.items():
-            if not math.isfinite(value):
-                raise HeadpruneError(
-                    f"the score of sample {sample}, layer {layer}, head {head} is {value}", "check the scorer"
-                )
-            values.append((context, scorer, sample, int(layer), int(head), float(value)))
-        self._add("INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", values)
+        scorer_id = self._id("scorers", scorer)
+
+        def row(key: Key, picture: str, value: float) -> tuple[Any, ...]:
+            return (scorer_id, value, row_sum(context, key[0], picture, *key[1:], scorer, value))
+
+        self._add("scores", "context_id", self._id("contexts", context), "scorer_id, value, sum", _finite(rows), row)
 
     def scores(self, context: str, scorer: str) -> dict[Key, float]:
         """The stored scores of a context by one scorer."""
-        query = "SELECT sample, layer, head, value FROM scores WHERE context = ? AND scorer = ?"
-        return {(sample, layer, head): value for sample, layer, head, value in self._all(query, context, scorer)}
+        ids = (self._id("contexts", context), self._id("scorers", scorer))
+        return self._read("scores", "value", "context_id = ? AND scorer_id = ?", ids, (context,), (scorer,))
+
+    def add_importances(self, patch: str, rows: Mapping[Key, float]) -> None:
+        """Store the importances that the patch with this digest was made of."""
+
+        def row(key: Key, picture: str, value: float) -> tuple[Any, ...]:
+            return (value, row_sum(patch, key[0], picture, *key[1:], value))
+
+        self._add("importances", "patch", patch, "value, sum", _finite(rows), row)
+
+    def importances(self, patch: str) -> dict[Key, float]:
+        """The stored importances of a patch."""
+        return self._read("importances", "value", "patch = ?", (patch,), (patch,))
 
     def set_meta(self, key: str, value: str) -> None:
         """Store one word about the run, in the place of what stood under `key`."""
-        self._add("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(key, value)])
+        self.write("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", [(key, value, row_sum(key, value))])
 
     def meta(self, key: str) -> str | None:
-        """What stands under `key`."""
-        found = self._all("SELECT value FROM meta WHERE key = ?", key)
-        return str(found[0][0]) if found else None
+        """What stands under `key`; None where nothing does, or what stands there is damaged."""
+        found = self.all("SELECT value, sum FROM meta WHERE key = ?", key)
+        return str(found[0][0]) if found and row_sum(key, found[0][0]) == found[0][1] else None
 
     def is_empty(self) -> bool:
         """Whether no caption and no score has been stored."""
-        return not self._all("SELECT 1 FROM captions UNION ALL SELECT 1 FROM scores LIMIT 1")
+        return not self.all("SELECT 1 FROM captions UNION ALL SELECT 1 FROM scores LIMIT 1")
+
+    def write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        """Execute one statement for each of `rows`, in one transaction."""
+        with worded(self.path), transaction(self.connection):
+            self.connection.executemany(statement, rows)
+
+    def all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Every row that a query finds."""
+        with worded(self.path), closing(self.connection.execute(query, values)) as cursor:
+            return cursor.fetchall()
 
     def _describe(self, table: str, description: Mapping[str, Any]) -> str:
         text = canonical(dict(description))
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        self._add(f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT DO NOTHING", [(digest, text)])  # noqa: S608
+        digest = digest_of(text)
+        known = self.all(f"SELECT description FROM {table} WHERE digest = ?", digest)  # noqa: S608
+        if known != [(text,)]:
+            # A damaged description gets its letters back.
+            self.write(
+                f"INSERT INTO {table} (digest, description) VALUES (?, ?) "  # noqa: S608
+                "ON CONFLICT (digest) DO UPDATE SET description = excluded.description",
+                [(digest, text)],
+            )
         return digest
 
     def _descriptions(self, table: str) -> dict[str, Any]:
-        return {digest: json.loads(text) for digest, text in self._all(f"SELECT * FROM {table}")}  # noqa: S608
+        found = self.all(f"SELECT digest, description FROM {table} ORDER BY id")  # noqa: S608
+        return {digest: json.loads(text) for digest, text in found if digest_of(text) == digest}
 
-    def _add(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        with _worded(self.path), _transaction(self._connection):
-            self._connection.executemany(statement, rows)
+    def _id(self, table: str, digest: str) -> int:
+        found = self.all(f"SELECT id FROM {table} WHERE digest = ?", digest)  # noqa: S608
+        if not found:
+            raise KeyError(f"{table} holds no {digest}")
+        return int(found[0][0])
 
-    def _all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        with _worded(self.path), closing(self._connection.execute(query, values)) as cursor:
-            return cursor.fetchall()
+    def _add(
+        self,
+        table: str,
+        owner: str,
+        owned_by: int | str,
+        columns: str,
+        rows: Mapping[Key, Any],
+        row: Callable[[Key, str, Any], tuple[Any, ...]],
+    ) -> None:
+        """Add rows of a table, each with its place and what `row` makes of its value."""
+        marks = ", ".join("?" for _ in columns.split(","))
+        statement = (
+            f"INSERT INTO {table} ({owner}, sample_id, layer, head, {columns}) VALUES (?, ?, ?, ?, {marks}) "  # noqa: S608
+            "ON CONFLICT DO NOTHING"
+        )
+        with worded(self.path), transaction(self.connection):
+            ids = {sample: self._sample(sample) for sample in dict.fromkeys(sample for sample, _, _ in rows)}
+            values = (
+                (owned_by, ids[key[0]], key[1], key[2], *row(key, self._pictures.get(key[0], ""), value))
+                for key, value in ((_plain(key), value) for key, value in rows.items())
+            )
+            self.connection.executemany(statement, values)
+
+    def _sample(self, name: str) -> int:
+        """The row of a sample with its picture, made where there is none."""
+        if name not in self._samples:
+            values = (name, self._pictures.get(name, ""))
+            self.connection.execute("INSERT INTO samples (name, picture) VALUES (?, ?) ON CONFLICT DO NOTHING", values)
+            query = "SELECT id FROM samples WHERE name = ? AND picture = ?"
+            self._samples[name] = int(self.connection.execute(query, values).fetchone()[0])
+        return self._samples[name]
+
+    def _read(
+        self,
+        table: str,
+        column: str,
+        where: str,
+        values: tuple[int | str, ...],
+        before: tuple[str, ...],
+        behind: tuple[str, ...] = (),
+    ) -> dict[Key, Any]:
+        """The rows of a table by their place, those of today's pictures; a row whose sum does not match is removed."""
+        query = (
+            f"SELECT row.id, name, picture, layer, head, {column}, sum FROM {table} AS row "  # noqa: S608
+            f"JOIN samples ON samples.id = sample_id WHERE {where} ORDER BY samples.id"
+        )
+        found: dict[Key, Any] = {}
+        damaged = []
+        for id_, name, picture, layer, head, value, total in self.all(query, *values):
+            if row_sum(*before, name, picture, layer, head, *behind, value) != total:
+                damaged.append((id_,))
+            elif self._pictures.get(name, picture) == picture:
+                found[name, layer, head] = value
+        if damaged:
+            notice(f"{self.path.name} is damaged: {len(damaged)} of its {table} are lost, {len(found)} are whole")
+            self.write(f"DELETE FROM {table} WHERE id = ?", damaged)  # noqa: S608
+        return found
+
+
+def _plain(key: Key) -> Key:
+    return key[0], int(key[1]), int(key[2])
+
+
+def _finite(rows: Mapping[Key, float]) -> dict[Key, float]:
+    for (sample, layer, head), value in rows.items():
+        if not math.isfinite(value):
+            raise HeadpruneError(
+                f"the score of sample {sample}, layer {layer}, head {head} is {value}", "check the scorer"
+            )
+    # SQLite gives -0.0 back as 0.0.
+    return {key: float(value) + 0.0 for key, value in rows.items()}
+
+
+def digest_of(text: str) -> str:
+    """The sha256 of a description, under which it is stored."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _prepare(path: Path, connection: sqlite3.Connection) -> None:
-    """Make the tables of a new file, or make sure that an old one is whole and ours."""
+    """Make the tables of a new file, bring those of an old one up to date, or make sure that it is whole and ours."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    recorded = _recorded_version(connection)
+    if recorded is not None and recorded != version:
+        raise damaged(path, "its header is not what it was")
     if version > VERSION:
         raise HeadpruneError(
             f"{path} was written by a newer headprune (store version {version}, this one knows {VERSION})",
             "upgrade headprune, or choose another --out",
         )
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if version < VERSION and tables:
+    if version == 0 and tables:
         raise HeadpruneError(f"{path} is an SQLite file, but not one of headprune's", "choose another --out")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    if tables and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise damaged(path, "its check failed")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        notice(f"{path.parent} takes no write-ahead log: the store keeps a journal of mode {mode}")
     if not tables:
-        with _transaction(connection):  # IF NOT EXISTS: another process may have been quicker
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-    elif connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        raise _damaged(path, "its check failed")
+        with transaction(connection):
+            # Another process may have been quicker.
+            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                create(connection)
+    elif version < VERSION:
+        with transaction(connection):
+            migrate(connection, version)
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
+def _recorded_version(connection: sqlite3.Connection) -> int | None:
+    """The version that a store's own row tells; None where there is none, as in a store of version 1."""
     try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # A full disk has SQLite end the transaction by itself.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        found = connection.execute("SELECT value, sum FROM meta WHERE key = ?", (VERSION_KEY,)).fetchone()
+    except sqlite3.OperationalError:
+        return None
+    return int(found[0]) if found and row_sum(VERSION_KEY, found[0]) == found[1] else None
 
 
 @contextmanager
-def _worded(path: Path) -> Iterator[None]:
+def worded(path: Path) -> Iterator[None]:
     """Turn SQLite's exceptions into a HeadpruneError with the next step; a misuse of this class stays what it is."""
     try:
         yield
@@ -216,7 +343,7 @@ def _worded(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise HeadpruneError(f"{path}: {error}", _next_step(str(error))) from error
     except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
 
 
 def _next_step(message: str) -> str:
@@ -227,5 +354,9 @@ def _next_step(message: str) -> str:
     return "check that the folder is there and that you may write to it"
 
 
-def _damaged(path: Path, reason: str) -> HeadpruneError:
-    return HeadpruneError(f"{path} is damaged: {reason}", "move the run folder away and run the same command again")
+def damaged(path: Path, reason: str) -> DamagedStoreError:
+    """The error for a damaged store."""
+    return DamagedStoreError(
+        f"{path} is damaged: {reason}",
+        f"headprune runs resume {path.parent} keeps what is whole of it and makes the rest again",
+    )

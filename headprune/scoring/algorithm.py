@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from headprune.errors import UsageError
+from headprune.errors import DataError, SampleError, UsageError, notice
 from headprune.events import LayerScored, Progress
 from headprune.hooks.kinds import GradientScorer, LogitScorer, Scorer
 from headprune.patch.fit import versions
 from headprune.patch.patch import Array, Patch, PatchInfo
 from headprune.runs.store import RunStore
 from headprune.scoring.coefficients import patch_from
-from headprune.scoring.gradients import gradient_importances
-from headprune.scoring.importance import fit_to, importances, softmax
-from headprune.scoring.logits import logit_importances
+from headprune.scoring.engine import Engine
+from headprune.scoring.importance import fit_to, gold_digest, importances, softmax
 from headprune.scoring.sampling import Drawn
 from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.statistics import Floats, limits
+from headprune.scoring.textless import gradient_importances, logit_importances
 from headprune.scoring.work import Work
-from headprune.towers.adapter import Adapter
-from headprune.types import Dataset, Interval, Schedule
+from headprune.towers.batches import Key
+from headprune.types import Dataset, Interval, Schedule, ScoreItem
+
+# Of the samples drawn, how many may turn out to be of no use while they are worked on; one always may.
+MOST_LOST = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class ScoreResult:
 
     Attributes:
         patch: coefficients, to be saved.
+        drawn: the samples they were scored on; those that were lost on the way are among its `left_out`.
         layers: the scored layers, 0-based; the first axis of what follows.
         per_sample: [m, layers, H], importance of each head on each sample; NaN where a layer has no such head.
         importance_limits, alpha_limits: (low, high), each [layers, H]: 95 % bootstrap limits over samples.
@@ -38,6 +42,7 @@ class ScoreResult:
     """
 
     patch: Patch
+    drawn: Drawn
     layers: tuple[int, ...]
     per_sample: Floats
     importance_limits: tuple[Floats, Floats]
@@ -47,7 +52,7 @@ class ScoreResult:
 
 
 def score_heads(
-    adapter: Adapter,
+    engine: Engine,
     dataset: Dataset,
     drawn: Drawn,
     settings: ScoreSettings,
@@ -57,8 +62,11 @@ def score_heads(
 ) -> ScoreResult:
     """Run Algorithm 1.
 
+    A sample that cannot be worked on is left out, up to a tenth of them: the result is then that of a run on the
+    others alone.
+
     Args:
-        adapter: the model, unchanged when this returns.
+        engine: has the model, unchanged when this returns, and makes captions and numbers.
         dataset: where the samples come from; a scorer that needs gold captions is fitted on all of it.
         drawn: the m samples to score on.
         settings: what to do.
@@ -69,29 +77,66 @@ def score_heads(
     Raises:
         UsageError: the scorer needs gold captions that are not there, or no head is left to score.
         PluginError: the scorer misbehaves.
+        DataError: more than a tenth of the samples cannot be worked on.
     """
-    if not any(adapter.geometry.heads_in[layer] for layer in settings.layers):
+    if not any(engine.facts.geometry.heads_in[layer] for layer in settings.layers):
         raise UsageError("the layers to score have no head left", "choose other --layers, or the unpruned model")
     fit_to(settings.scorer, dataset)
-    work = Work(adapter, drawn, settings, store, progress)
-    if isinstance(settings.scorer, GradientScorer):
-        groups = iter([gradient_importances(work, settings.scorer, settings.layers)])
+    gold = gold_digest(settings.scorer, dataset)
+    first, made, left = len(drawn.samples), 0, drawn
+    while True:
+        work = Work(engine, left, settings, store, progress, gold)
+        try:
+            per_sample = _per_sample(work, layer_scored)
+        except SampleError as error:
+            made += work.done
+            left = _without(left, error, first)
+            if store and store.log:
+                store.log.error(error, error.sample)
+        else:
+            # What an attempt before this one made is found in the store, but was not there when the run began.
+            reused = max(0, work.reused - made)
+            return _result(dataset, left, settings, per_sample, engine, made + work.done, reused)
+
+
+def _without(drawn: Drawn, error: SampleError, first: int) -> Drawn:
+    """The samples without the one that failed; `first` is how many there were.
+
+    Raises:
+        DataError: too many have failed.
+    """
+    left = drawn.without(error.sample, error.reason)
+    lost = first - len(left.samples)
+    if lost > max(1, int(first * MOST_LOST)) or not left.samples:
+        raise DataError(
+            f"{lost} of {first} samples could not be worked on; the last, {error.message}",
+            error.hint or "mend the data, then give the same command again: what was made is kept",
+        ) from error
+    notice(f"left out, the run goes on without it: {error.message}")
+    return left
+
+
+def _per_sample(work: Work, layer_scored: Callable[[LayerScored], None]) -> Floats:
+    """Importances [m, layers, H], by the scorer's kind."""
+    scorer, layers = work.settings.scorer, work.settings.layers
+    ones = np.ones((work.geometry.layers, work.geometry.heads), np.float32)
+    if isinstance(scorer, GradientScorer):
+        groups = iter([gradient_importances(work, layers, ones)])
     else:
-        groups = _layer_groups(work, settings.scorer)
-    layers, parts = iter(settings.layers), []
+        groups = _layer_groups(work, scorer, ones)
+    todo, parts = iter(layers), []
     for part in groups:
         parts.append(part)
         for column in range(part.shape[1]):
-            layer_scored(_layer_scored(next(layers), part[:, column], settings))
-    per_sample = np.concatenate(parts, axis=1)
-    return _result(dataset, drawn, settings, per_sample, work)
+            layer_scored(_layer_scored(next(todo), part[:, column], work.settings))
+    return np.concatenate(parts, axis=1)
 
 
-def _layer_groups(work: Work, scorer: Scorer | LogitScorer) -> Iterator[Floats]:
-    """Importances [m, layers of the group, H]: all layers at once, or one by one on a changed model."""
-    settings, geometry = work.settings, work.adapter.geometry
+def _layer_groups(work: Work, scorer: Scorer | LogitScorer, coefficients: Array) -> Iterator[Floats]:
+    """Importances [m, layers of the group, H]: all layers at once, or one by one on a changed model; `coefficients`
+    are 1 to begin with."""
+    settings = work.settings
     references = work.references(settings.layers)
-    coefficients = np.ones((geometry.layers, geometry.heads), np.float32)
     oneshot = settings.schedule is Schedule.ONESHOT
     together = oneshot and isinstance(scorer, Scorer)
     if not together:
@@ -101,7 +146,8 @@ def _layer_groups(work: Work, scorer: Scorer | LogitScorer) -> Iterator[Floats]:
         return
     for layer in settings.layers:
         values = _importances(work, scorer, f" of layer {layer}", (layer,), coefficients)
-        scale = geometry.heads_in[layer] * softmax(values.mean(axis=0)[0], settings.temperature)
+        scale = work.geometry.heads_in[layer] * softmax(values.mean(axis=0)[0], settings.temperature)
+        coefficients = coefficients.copy()
         coefficients[layer] = np.where(np.isfinite(scale), scale, 1)
         yield values
 
@@ -117,10 +163,14 @@ def _importances(
     """Importances [m, len(layers), H] on a model scaled by `coefficients`; unchanged captions at `references` that are
     not there yet are made in the same sweep."""
     if isinstance(scorer, LogitScorer):
-        return logit_importances(work, scorer, f"likelihoods{where}", layers, coefficients)
+        return logit_importances(work, f"likelihoods{where}", layers, coefficients)
     work.make_captions(f"captions{where}", layers, references, coefficients)
     at = [work.reference_of[layer] for layer in layers]
-    return importances(work.captions, work.samples, layers, work.adapter.geometry, work.settings.edit, scorer, at)
+
+    def score(keys: Sequence[Key], items: Sequence[ScoreItem]) -> Floats:
+        return work.scored(scorer, keys, items, coefficients)
+
+    return importances(work.captions, work.samples, layers, work.geometry, work.settings.edit, scorer, at, score)
 
 
 def _layer_scored(layer: int, per_sample: Floats, settings: ScoreSettings) -> LayerScored:
@@ -140,12 +190,20 @@ def _layer_scored(layer: int, per_sample: Floats, settings: ScoreSettings) -> La
     )
 
 
-def _result(dataset: Dataset, drawn: Drawn, settings: ScoreSettings, per_sample: Floats, work: Work) -> ScoreResult:
+def _result(
+    dataset: Dataset,
+    drawn: Drawn,
+    settings: ScoreSettings,
+    per_sample: Floats,
+    engine: Engine,
+    decoded: int,
+    reused: int,
+) -> ScoreResult:
     def alpha_of(means: Floats) -> Floats:
         return softmax(means, settings.temperature)
 
     info = PatchInfo(
-        model=work.model,
+        model=engine.facts.record,
         scorer=settings.scorer_record(),
         edit=settings.edit_record(),
         comparable=settings.comparable.value,
@@ -160,10 +218,11 @@ def _result(dataset: Dataset, drawn: Drawn, settings: ScoreSettings, per_sample:
     )
     return ScoreResult(
         patch=patch_from(per_sample, settings.layers, info),
+        drawn=drawn,
         layers=settings.layers,
         per_sample=per_sample,
         importance_limits=limits(per_sample, settings.seed),
         alpha_limits=limits(per_sample, settings.seed, alpha_of),
-        decoded=work.done,
-        reused=work.reused,
+        decoded=decoded,
+        reused=reused,
     )

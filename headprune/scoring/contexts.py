@@ -30,6 +30,7 @@ class Contexts:
         batch: how much is done at once.
 
     Attributes:
+        adapter: the model.
         batch: the same, of fewer pictures where a picture leaves more behind than a capture.
         capture: the layers that a pass has to capture for `of`; none where `of` makes passes of its own.
 
@@ -43,7 +44,7 @@ class Contexts:
     ) -> None:
         needs = edit.needs if layers else frozenset()
         _check(edit, samples)
-        self._adapter = adapter
+        self.adapter = adapter
         self._layers = layers
         self._means = mean_head_outputs(adapter, samples, layers, batch) if "means" in needs else {}
         self._donor_of = _following(samples) if "donors" in needs else {}
@@ -62,7 +63,7 @@ class Contexts:
         """
         layers = self._layers if layers is None else layers
         donors = self._donors(pictures, layers) if self._donor_of else {}
-        heads_in = self._adapter.geometry.heads_in
+        heads_in = self.adapter.geometry.heads_in
         if self._passes is None:
             for layer in layers:
                 yield traced.captures[layer], Context(heads_in[layer], self._means.get(layer), donors.get(layer))
@@ -76,7 +77,7 @@ class Contexts:
 
     def _donors(self, pictures: Pictures, layers: Sequence[int]) -> Mapping[int, Tensor]:
         """layer -> [B, T, H*dh], what its heads say of each picture's donor."""
-        adapter = self._adapter
+        adapter = self.adapter
         groups = prepared(adapter, [self._donor_of[sample.id] for sample in pictures.samples])
         if len(groups) > 1 or groups[0].form != pictures.form:
             raise _of_one_size("another picture's in place of their own")
@@ -88,6 +89,11 @@ class Contexts:
 
         pieces = [piece for _, _, piece in self._room.pieces(len(pixels), heads_of)]
         return {layer: torch.cat([piece[layer] for piece in pieces]) for layer in layers}
+
+
+def pictures_of(adapter: Adapter, layers: Sequence[int], edit: Edit, batch: Batch) -> int:
+    """How many pictures `Contexts` takes together."""
+    return Passes(adapter, layers, batch).pictures if layers and "attention" in edit.needs else batch.pictures
 
 
 def mean_head_outputs(

@@ -4,62 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from headprune.edits.edit import per_head
 from headprune.hooks.kinds import GradientScorer
 from headprune.scoring.importance import scored_tensor
-from headprune.scoring.statistics import Floats
-from headprune.scoring.work import Scores, Work
+from headprune.scoring.sweep import check_finite
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import UNCHANGED, Key, Pictures, chunks, gradient_pictures, prepared
+from headprune.towers.batches import UNCHANGED, Key, Pictures, prepared
 from headprune.towers.memory import Room
-from headprune.types import Form, Generation
+from headprune.types import Form, Generation, Sample
 
 
-def gradient_importances(work: Work, scorer: GradientScorer, layers: tuple[int, ...]) -> Floats:
-    """Importance of each head on each sample, [m, len(layers), H]; NaN where a layer has no such head."""
-    adapter, generation = work.adapter, work.settings.generation
-    geometry = adapter.geometry
-    ones = np.ones((geometry.layers, geometry.heads), np.float32)
-    last = geometry.live - 1
-    work.make_captions("captions", (), (last,), ones)
-    heads = [(layer, head) for layer in layers for head in range(geometry.heads_in[layer])]
+def derive(
+    adapter: Adapter,
+    some: Sequence[Sample],
+    layers: Sequence[int],
+    said: Mapping[Key, str],
+    scorer: GradientScorer,
+    generation: Generation,
+    deliver: Callable[[dict[Key, float]], None],
+) -> None:
+    """Score all heads of `layers` on some pictures that go together, which the unchanged model `said` this of at its
+    last layer."""
+    last = adapter.geometry.live - 1
+    heads = [(layer, head) for layer in layers for head in range(adapter.geometry.heads_in[layer])]
+    room = Room(len(some), "pictures")
+    for pictures in prepared(adapter, some):
+        ids = [sample.id for sample in pictures.samples]
+        captions = [said[id_, last, UNCHANGED] for id_ in ids]
 
-    def make(known: Mapping[Key, float], deliver: Callable[[Scores], None]) -> None:
-        size = gradient_pictures(adapter, generation, work.settings.batch)
-        room = Room(size, "pictures")
-        for some in chunks(work.samples, size):
-            keys = [(sample.id, *head) for sample in some for head in heads]
-            # A batch is done as a whole, so that a run that goes on computes it as the first would have.
-            if all(key in known for key in keys):
-                continue
-            for pictures in prepared(adapter, some):
-                ids = [sample.id for sample in pictures.samples]
-                said = [work.captions[id_, last, UNCHANGED] for id_ in ids]
-                passes = room.pieces(len(ids), partial(_gradients, adapter, pictures, said, generation))
-                gradients = torch.cat([piece for _, _, piece in passes])
-                found = scored_tensor(scorer, gradients, tuple(gradients.shape)).tolist()
-                deliver({(id_, *at): found[row][at[0]][at[1]] for row, id_ in enumerate(ids) for at in heads})
+        def gradients(
+            start: int, stop: int, pictures: Pictures = pictures, captions: Sequence[str] = captions
+        ) -> Tensor:
+            part = pictures.part(start, stop)
+            return head_gradients(adapter, part.pixels, captions[start:stop], generation, part.form)
 
-    wanted = [(sample.id, *head) for sample in work.samples for head in heads]
-    scores = work.make_scores("gradients", wanted, ones, make)
-    values = np.full((len(work.samples), len(layers), geometry.heads), np.nan)
-    for row, sample in enumerate(work.samples):
-        for layer, head in heads:
-            values[row, layers.index(layer), head] = scores[sample.id, layer, head]
-    return values
-
-
-def _gradients(
-    adapter: Adapter, pictures: Pictures, captions: Sequence[str], generation: Generation, start: int, stop: int
-) -> Tensor:
-    return head_gradients(adapter, pictures.pixels[start:stop], captions[start:stop], generation, pictures.form)
+        found = torch.cat([piece for _, _, piece in room.pieces(len(ids), gradients)])
+        check_finite(found, [(id_, last, UNCHANGED) for id_ in ids])
+        scores = scored_tensor(scorer, found, tuple(found.shape)).tolist()
+        deliver({(id_, *at): scores[row][at[0]][at[1]] for row, id_ in enumerate(ids) for at in heads})
 
 
 @torch.enable_grad()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +14,9 @@ from headprune.edits.edit import Edit
 from headprune.errors import PluginError, UsageError
 from headprune.hooks.blame import blaming, place
 from headprune.hooks.kinds import AnyScorer, GradientScorer, LogitScorer, Scorer
-from headprune.patch.patch import present
 from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import Captions
-from headprune.towers.batches import UNCHANGED
+from headprune.towers.batches import UNCHANGED, Key
 from headprune.types import Dataset, Geometry, LogitRows, RateItem, Sample, ScoreItem
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def importances(
     edit: Edit,
     scorer: Scorer,
     reference_layers: Sequence[int],
+    score: Callable[[Sequence[Key], Sequence[ScoreItem]], Floats] | None = None,
 ) -> Floats:
     """Importance of each head on each sample, [m, len(layers), H]; NaN where a layer has no such head.
 
@@ -41,30 +43,37 @@ def importances(
             score, or the drop.
         scorer: any scorer.
         reference_layers: for each of `layers`, at which layer the unchanged model was decoded.
+        score: the scorer's scores of items, [n], and whose they are; `scored` by default. Called once a layer.
 
     Raises:
         UsageError: the scorer needs gold captions and a sample has none.
         PluginError: the scorer returned another number of scores, or one that is not finite.
     """
-    items = []
-    for sample in samples:
-        for layer, at in zip(layers, reference_layers, strict=True):
-            reference = captions[sample.id, at, UNCHANGED]
-            heads = range(geometry.heads_in[layer])
-            items += [_item(sample, captions[sample.id, layer, head], reference, layer, head) for head in heads]
-    there = present(geometry)[list(layers)]
-    values = np.full((len(samples), *there.shape), np.nan)
-    values[:, there] = scored(scorer, items).reshape(len(samples), -1)
+    score = score or (lambda keys, items: scored(scorer, items))
+
+    def of(layer: int, at: int, heads: Sequence[int]) -> Floats:
+        """Scores [m, len(heads)] of what was said at a layer, compared with what was said unchanged at layer `at`."""
+        keys = [(sample.id, layer, head) for sample in samples for head in heads]
+        items = [
+            _item(sample, captions[sample.id, layer, head], captions[sample.id, at, UNCHANGED], layer, head)
+            for sample in samples
+            for head in heads
+        ]
+        return score(keys, items).reshape(len(samples), len(heads))
+
+    values = np.full((len(samples), len(layers), geometry.heads), np.nan)
+    unchanged: dict[int, Floats] = {}
+    for column, (layer, at) in enumerate(zip(layers, reference_layers, strict=True)):
+        heads = range(geometry.heads_in[layer])
+        values[:, column, : len(heads)] = of(layer, at, heads) if heads else 0
+        if edit.removes and not scorer.compares and at not in unchanged:
+            unchanged[at] = of(at, at, (UNCHANGED,))
     if not edit.removes:
         return values
     if scorer.compares:
         return 1 - values
-    unchanged = [
-        _item(sample, captions[sample.id, at, UNCHANGED], captions[sample.id, at, UNCHANGED], at, None)
-        for sample in samples
-        for at in reference_layers
-    ]
-    return scored(scorer, unchanged).reshape(len(samples), len(layers), 1) - values
+    dropped: Floats = np.stack([unchanged[at] for at in reference_layers], axis=1) - values
+    return dropped
 
 
 def fit_to(scorer: AnyScorer, dataset: Dataset) -> None:
@@ -84,6 +93,14 @@ def fit_to(scorer: AnyScorer, dataset: Dataset) -> None:
         )
     with blaming(f"scorer {name}", scorer):
         scorer.fit(gold)
+
+
+def gold_digest(scorer: AnyScorer, dataset: Dataset) -> str:
+    """A digest of what a scorer that needs gold captions is shown of a dataset; empty where it needs none."""
+    if "gold" not in scorer.needs:
+        return ""
+    gold = [[sample.id, list(sample.captions)] for sample in dataset.samples]
+    return hashlib.sha256(json.dumps(gold).encode()).hexdigest()
 
 
 def scored(scorer: Scorer, items: Sequence[ScoreItem]) -> Floats:
@@ -140,8 +157,9 @@ def scored_tensor(scorer: LogitScorer | GradientScorer, given: LogitRows | Tenso
     return values.detach().cpu() if scorer.higher_is_better else -values.detach().cpu()
 
 
-def _item(sample: Sample, caption: str, reference: str, layer: int, head: int | None) -> ScoreItem:
-    return ScoreItem(caption, reference, sample.captions, sample.load, sample.id, layer, head)
+def _item(sample: Sample, caption: str, reference: str, layer: int, head: int) -> ScoreItem:
+    named = None if head == UNCHANGED else head
+    return ScoreItem(caption, reference, sample.captions, sample.load, sample.id, layer, named)
 
 
 def softmax(mean: Floats, temperature: float) -> Floats:

@@ -3,8 +3,6 @@ have to rank heads without the others."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from headprune.errors import UsageError
@@ -15,7 +13,7 @@ from headprune.scoring.statistics import Floats
 
 
 def keep_importances(store: RunStore, patch: Patch, per_sample: Floats, layers: tuple[int, ...]) -> None:
-    """Store the importances that `patch` was made of, under its digest and its scorer.
+    """Store the importances that `patch` was made of, under its digest.
 
     Args:
         store: of the run.
@@ -28,7 +26,7 @@ def keep_importances(store: RunStore, patch: Patch, per_sample: Floats, layers: 
         (patch.info.sample_ids[sample], layers[row], head): float(per_sample[sample, row, head])
         for sample, row, head in there
     }
-    store.add_scores(store.context(_described(patch)), store.scorer(patch.info.scorer), rows)
+    store.add_importances(patch.digest(), rows)
 
 
 def kept_importances(store: RunStore, patch: Patch) -> Floats:
@@ -38,15 +36,14 @@ def kept_importances(store: RunStore, patch: Patch) -> Floats:
         UsageError: the store has none of this patch.
     """
     per_sample = np.full((len(patch.info.sample_ids), *patch.importance.shape), np.nan)
-    contexts = [digest for digest, described in store.contexts().items() if described == _described(patch)]
-    scorers = [digest for digest, described in store.scorers().items() if described == patch.info.scorer]
-    if not contexts or not scorers:
+    kept = store.importances(patch.digest())
+    if not kept:
         raise UsageError(
             f"{store.path.name} beside the patch has no importances of it, sample by sample",
             "give the run's headprune score command again: it makes no caption twice",
         )
     row_of = {sample: row for row, sample in enumerate(patch.info.sample_ids)}
-    for (sample, layer, head), value in store.scores(contexts[0], scorers[0]).items():
+    for (sample, layer, head), value in kept.items():
         per_sample[row_of[sample], layer, head] = value
     return per_sample
 
@@ -64,7 +61,3 @@ def patch_of_first(patch: Patch, per_sample: Floats, count: int) -> Patch:
     """
     info = patch.info.model_copy(update={"sample_ids": patch.info.sample_ids[:count]})
     return patch_from(per_sample[:count, patch.scored], patch.scored, info)
-
-
-def _described(patch: Patch) -> dict[str, Any]:
-    return {"importances_of": patch.digest()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from headprune.errors import DataError, PictureError, UsageError
@@ -19,12 +19,20 @@ class Drawn:
     Attributes:
         samples: in the order drawn.
         left_out: samples met on the way whose pictures do not open.
-        digest: sha256 over ids and pixels, so that a picture changed under the same name is another sample.
+        pictures: sha256 of each sample's pixels, by its id, so that a picture changed under the same name is another.
     """
 
     samples: tuple[Sample, ...]
     left_out: tuple[LeftOut, ...]
-    digest: str
+    pictures: Mapping[str, str]
+
+    def without(self, sample: str, reason: str) -> Drawn:
+        """The same without a sample that turned out to be of no use."""
+        return Drawn(
+            tuple(other for other in self.samples if other.id != sample),
+            (*self.left_out, LeftOut(sample, reason)),
+            {id_: digest for id_, digest in self.pictures.items() if id_ != sample},
+        )
 
 
 def draw(dataset: Dataset, count: int, seed: int) -> Drawn:
@@ -68,7 +76,7 @@ def remaining(dataset: Dataset, used: Collection[str]) -> Drawn:
 def _openable(candidates: Iterator[Sample], count: int) -> Drawn:
     chosen: list[Sample] = []
     left_out: list[LeftOut] = []
-    digest = hashlib.sha256()
+    pictures: dict[str, str] = {}
     for sample in candidates:
         if len(chosen) == count:
             break
@@ -77,6 +85,6 @@ def _openable(candidates: Iterator[Sample], count: int) -> Drawn:
         except PictureError as error:
             left_out.append(LeftOut(sample.id, error.message))
             continue
-        digest.update(f"{sample.id}\0{picture.size}\0".encode() + picture.tobytes())
+        pictures[sample.id] = hashlib.sha256(f"{picture.size}\0".encode() + picture.tobytes()).hexdigest()
         chosen.append(sample)
-    return Drawn(tuple(chosen), tuple(left_out), digest.hexdigest())
+    return Drawn(tuple(chosen), tuple(left_out), pictures)

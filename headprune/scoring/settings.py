@@ -11,7 +11,7 @@ from headprune.hooks.blame import blaming
 from headprune.hooks.checks import checked_description
 from headprune.hooks.kinds import AnyScorer, GradientScorer
 from headprune.towers.batches import Batch
-from headprune.types import DecodePoint, Generation, Schedule
+from headprune.types import DecodePoint, Generation, Geometry, Schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ScoreSettings:
     `Catalogue.origin`), are recorded in the patch.
 
     A scorer that needs gradients takes derivatives at the last layer: `edit`, `decode_at` and `schedule` then play no
-    part.
+    part. A service that a scorer asks is waited for `patience` seconds where it stops to answer.
     """
 
     layers: tuple[int, ...]
@@ -34,6 +34,7 @@ class ScoreSettings:
     temperature: float = 1.0
     generation: Generation = field(default_factory=Generation)
     seed: int = 0
+    patience: float = 3600.0
     edit_origin: Mapping[str, str] = field(default_factory=dict)
     scorer_origin: Mapping[str, str] = field(default_factory=dict)
 
@@ -46,6 +47,10 @@ class ScoreSettings:
     def spoken_at(self) -> DecodePoint:
         """Where words come from."""
         return DecodePoint.LAST if self.by_gradients else self.decode_at
+
+    def reference_of(self, layer: int, geometry: Geometry) -> int:
+        """At which layer the unchanged model speaks that the variants of `layer` are compared with."""
+        return geometry.live - 1 if self.spoken_at is DecodePoint.LAST else layer
 
     @property
     def comparable(self) -> Comparable:

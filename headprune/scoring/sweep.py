@@ -6,12 +6,14 @@ many layers, heads and pictures are generated in one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from headprune.edits.edit import Context, Edit, variants_of
+from headprune.errors import SampleError
 from headprune.scoring.contexts import Contexts
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Decoder, Key, replayed_rows, traces
@@ -40,35 +42,41 @@ class SweepPlan:
         return [(sample, layer, UNCHANGED) for layer in self.references] + variants
 
 
-def sweep(
-    adapter: Adapter,
-    samples: Sequence[Sample],
-    plan: SweepPlan,
-    known: Mapping[Key, str],
-    deliver: Callable[[Captions], None],
-) -> None:
-    """Make the captions of `plan`, skipping samples whose captions are all known.
+def sweep(adapter: Adapter, samples: Sequence[Sample], plan: SweepPlan, deliver: Callable[[Captions], None]) -> None:
+    """Make the captions of `plan`.
 
     Args:
         adapter: the model.
         samples: the pictures; an edit that compares pictures sees all of them.
         plan: what to do.
-        known: captions made before.
-        deliver: called with new captions after each layer whose variants filled a batch of words.
+        deliver: called with captions after each layer whose variants filled a batch of words.
+
+    Raises:
+        SampleError: a picture cannot be read, or the model makes of it what is no number.
     """
-    heads_in = adapter.geometry.heads_in
-    todo = [sample for sample in samples if any(key not in known for key in plan.keys(sample.id, heads_in))]
-    if not todo:
-        return
     contexts = Contexts(adapter, samples, plan.layers, plan.edit, plan.batch)
+    sweep_some(samples, plan, contexts, Decoder(adapter, plan.generation, plan.batch), deliver)
+
+
+def sweep_some(
+    samples: Sequence[Sample],
+    plan: SweepPlan,
+    contexts: Contexts,
+    decoder: Decoder,
+    deliver: Callable[[Captions], None],
+) -> None:
+    """The same of some of the samples that `contexts` knows; `decoder` has found how much it takes at once."""
+    adapter = contexts.adapter
     fresh: Captions = {}
-    queue = DecodeQueue(Decoder(adapter, plan.generation, plan.batch), fresh.__setitem__)
+    queue = DecodeQueue(decoder, fresh.__setitem__)
     room = Room(replayed_rows(plan.batch, adapter.device), "variants")
     depths = [layer + 1 for layer in plan.references]
-    for some, traced in traces(adapter, todo, contexts.batch, contexts.capture, depths):
+    for some, traced in traces(adapter, samples, contexts.batch, contexts.capture, depths):
         ids = [sample.id for sample in some.samples]
         for layer in plan.references:
-            queue.put([(id_, layer, UNCHANGED) for id_ in ids], traced.states[layer + 1], traced.form)
+            keys = [(id_, layer, UNCHANGED) for id_ in ids]
+            check_finite(traced.states[layer + 1], keys)
+            queue.put(keys, traced.states[layer + 1], traced.form)
         for capture, context in contexts.of(some, traced):
             for keys, states in layer_variants(adapter, capture, ids, plan, context, room):
                 queue.put(keys, states, traced.form)
@@ -91,7 +99,27 @@ def layer_variants(
         return stopped(adapter.reads, states, capture)
 
     for start, stop, states in room.pieces(context.heads, states_of, len(ids)):
-        yield [(id_, capture.layer, head) for head in range(start, stop) for id_ in ids], states
+        keys = [(id_, capture.layer, head) for head in range(start, stop) for id_ in ids]
+        check_finite(states, keys)
+        yield keys, states
+
+
+def check_finite(values: Tensor, keys: Sequence[Key]) -> None:
+    """See that `values` [R, ...] of these keys are numbers; a sum that is one was taken of numbers.
+
+    Raises:
+        SampleError: they are not, and whose they are.
+    """
+    sums = values.flatten(1).sum(dim=1, dtype=torch.promote_types(values.dtype, torch.float32))
+    wrong = (~sums.isfinite()).nonzero()
+    if len(wrong):
+        sample, layer, head = keys[int(wrong[0])]
+        where = f"layer {layer}" if head == UNCHANGED else f"layer {layer} with head {head} edited"
+        raise SampleError(
+            sample,
+            f"{where} says what is no number (NaN or infinite, {values.dtype})",
+            "try --dtype bfloat16 or float32, where the model was made for them",
+        )
 
 
 def _hand_over(fresh: Captions, deliver: Callable[[Captions], None]) -> None:

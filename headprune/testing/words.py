@@ -19,6 +19,7 @@ from headprune.scoring.gradients import head_gradients
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.sweep import SweepPlan, sweep
+from headprune.scoring.worker import LocalEngine
 from headprune.testing.near import Near, spread
 from headprune.testing.slow import hooked, stopped_after
 from headprune.towers.adapter import Adapter
@@ -90,7 +91,7 @@ class WordPromises(Near):
         fast, coefficients = _EDITS[edit]
         said: dict[tuple[str, int, int], str] = {}
         plan = SweepPlan(tuple(layers), (), fast, point, generation, Batch(rows=7, pictures=4))
-        sweep(adapter, samples, plan, {}, said.update)
+        sweep(adapter, samples, plan, said.update)
         for layer in layers:
             stop = geometry.layers - 1 if point is DecodePoint.LAST else layer
             for head in spread(geometry.heads_in[layer]):
@@ -119,7 +120,7 @@ class WordPromises(Near):
             decode_at=DecodePoint.LAST,
             generation=generation,
         )
-        importance = score_heads(adapter, dataset, drawn, settings).patch.importance
+        importance = score_heads(LocalEngine(adapter), dataset, drawn, settings).patch.importance
         assert np.isfinite(importance).any(axis=1).nonzero()[0].tolist() == layers
         pictures = _pictures(drawn.samples)
         before, _ = speak(adapter, pictures, generation)

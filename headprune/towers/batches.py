@@ -11,6 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from headprune.errors import PictureError, SampleError
 from headprune.hooks.checks import opened
 from headprune.towers.adapter import Adapter
 from headprune.towers.capture import Trace
@@ -109,7 +110,7 @@ class Pictures:
 
 def prepared(adapter: Adapter, samples: Sequence[Sample]) -> list[Pictures]:
     """Samples with their pixels, those of one form together; in the order of their first ones."""
-    seen = [opened(sample) for sample in samples]
+    seen = [_opened(sample) for sample in samples]
     forms = [adapter.form(picture) for picture in seen]
     alike = {form: [row for row, other in enumerate(forms) if other == form] for form in dict.fromkeys(forms)}
     groups = []
@@ -117,6 +118,14 @@ def prepared(adapter: Adapter, samples: Sequence[Sample]) -> list[Pictures]:
         pictures = [seen[row] for row in rows]
         groups.append(Pictures([samples[row] for row in rows], pictures, adapter.prepare(pictures), form))
     return groups
+
+
+def _opened(sample: Sample) -> Image:
+    """The sample's picture; the error names the sample."""
+    try:
+        return opened(sample)
+    except PictureError as error:
+        raise SampleError(sample.id, error.message, error.hint) from error
 
 
 def picture_batches(adapter: Adapter, samples: Sequence[Sample], size: int) -> Iterator[Pictures]:

@@ -30,7 +30,7 @@ def test_sweep_equals_hooked_forwards(tiny, pictures, name, point):
     layers = tuple(range(tiny.geometry.layers))
     said: dict[tuple[str, int, int], str] = {}
     plan = SweepPlan(layers, (), edit, point, GENERATION, Batch(rows=7, pictures=2))
-    sweep(tiny, samples, plan, {}, said.update)
+    sweep(tiny, samples, plan, said.update)
     assert len(set(said.values())) > 5, "the tiny model says too little for this to show anything"
     for layer in layers:
         for head in range(tiny.geometry.heads):
@@ -116,7 +116,7 @@ def test_memory_that_runs_out_in_an_edit_is_not_its_fault(tiny, pictures):
         said.append({})
         with pytest.warns(Notice, match="out of memory") if said[1:] else nullcontext():
             plan = SweepPlan((1,), (), edit, DecodePoint.LAST, GENERATION, Batch(32, 5))
-            sweep(tiny, samples, plan, {}, said[-1].update)
+            sweep(tiny, samples, plan, said[-1].update)
     assert said[0] == said[1]
 
 

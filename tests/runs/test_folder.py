@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headprune.errors import ExitCode, HeadpruneError, UsageError
+from headprune.errors import ExitCode, HeadpruneError, Notice, UsageError
 from headprune.runs import RunFolder, RunStore
 
 IDENTITY = {"model": "demo", "samples": 40, "scorer_options": {"num_layers": 6}}
@@ -123,13 +123,17 @@ def test_a_claim_that_was_killed_can_be_claimed_again(tmp_path: Path, at: str) -
         assert run.recipe.read_text() == RECIPE
 
 
-def test_a_damaged_run_is_not_removed(tmp_path: Path) -> None:
+def test_a_damaged_run_is_put_aside_and_goes_on(tmp_path: Path) -> None:
     with RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE) as run:
         _write_caption(run)
     (tmp_path / "run" / "run.sqlite").write_bytes(b"not a database at all")
-    with pytest.raises(HeadpruneError, match="damaged"):
-        RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE)
-    assert (tmp_path / "run" / "run.sqlite").read_bytes() == b"not a database at all"
+    with (
+        pytest.warns(Notice, match=r"run.sqlite was damaged: nothing could be kept.* now run.sqlite.damaged-1"),
+        RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE) as run,
+    ):
+        assert run.resumed
+        assert run.store.is_empty()
+    assert (tmp_path / "run" / "run.sqlite.damaged-1").read_bytes() == b"not a database at all"
 
 
 def test_a_place_that_cannot_hold_a_folder_is_named(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_score_that_is_not_finite_is_refused_with_its_whole_call(tmp_path: Pat
 
 
 def test_a_caption_of_an_unknown_context_is_refused(tmp_path: Path) -> None:
-    with RunStore.open(tmp_path) as store, pytest.raises(sqlite3.IntegrityError):
+    with RunStore.open(tmp_path) as store, pytest.raises(KeyError, match="contexts holds no 000"):
         store.add_captions("0" * 64, {("a", 0, 0): "a cat"})
 
 
@@ -107,7 +107,7 @@ context = store.context({"edit": "isolate"})
 for layer in range(3):
     store.add_captions(context, {("a.png", layer, head): f"caption {layer} {head}" for head in range(50)})
 if sys.argv[2] == "inside":
-    connection = store._connection
+    connection = store.connection
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("INSERT INTO captions VALUES (?, 'a.png', 9, 0, 'half a call')", (context,))
 os.kill(os.getpid(), signal.SIGKILL)
@@ -208,7 +208,7 @@ def test_a_locked_store_says_who_has_it(tmp_path: Path, monkeypatch: pytest.Monk
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **{**more, "timeout": 0.05}))
     with RunStore.open(tmp_path) as one, RunStore.open(tmp_path) as two:
-        one._connection.execute("BEGIN IMMEDIATE")
+        one.connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(HeadpruneError, match="locked") as caught:
             two.context({})
         assert "another process" in caught.value.hint

@@ -17,6 +17,7 @@ from headprune.runs.store import RunStore
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.worker import LocalEngine
 from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Schedule
@@ -37,7 +38,7 @@ def settings(**changes) -> ScoreSettings:
 
 def run(adapter, pictures, store=None, **changes):
     data = dataset(pictures)
-    return score_heads(adapter, data, draw(data, len(pictures), 0), settings(**changes), store)
+    return score_heads(LocalEngine(adapter), data, draw(data, len(pictures), 0), settings(**changes), store)
 
 
 @pytest.mark.parametrize("gold", [False, True])
@@ -111,9 +112,9 @@ def test_a_run_that_stopped_goes_on_to_the_same_bytes(tiny, pictures, tmp_path: 
 
     with RunStore.open(tmp_path) as store:
         with pytest.raises(Stop):
-            score_heads(tiny, data, drawn, settings(schedule=schedule, edit_name=edit), store, stop_soon)
-        rest = score_heads(tiny, data, drawn, settings(schedule=schedule, edit_name=edit), store)
-        again = score_heads(tiny, data, drawn, settings(schedule=schedule, edit_name=edit), store)
+            score_heads(LocalEngine(tiny), data, drawn, settings(schedule=schedule, edit_name=edit), store, stop_soon)
+        rest = score_heads(LocalEngine(tiny), data, drawn, settings(schedule=schedule, edit_name=edit), store)
+        again = score_heads(LocalEngine(tiny), data, drawn, settings(schedule=schedule, edit_name=edit), store)
     assert rest.reused > 0 and rest.reused + rest.decoded == whole.decoded
     assert again.decoded == 0
     save_patch(rest.patch, tmp_path / "rest")
@@ -177,4 +178,4 @@ def test_a_scorer_that_misbehaves_is_named(tiny, pictures, answer):
 def test_gold_scorer_without_gold(tiny, pictures):
     data = dataset(pictures, captions=())
     with pytest.raises(UsageError, match="gold"):
-        score_heads(tiny, data, draw(data, 2, 0), settings(scorer=GoldOverlap()))
+        score_heads(LocalEngine(tiny), data, draw(data, 2, 0), settings(scorer=GoldOverlap()))

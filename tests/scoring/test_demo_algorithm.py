@@ -17,6 +17,7 @@ from headprune.hooks.catalogue import catalogue
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.worker import LocalEngine
 from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from headprune.towers.replay import replay
@@ -90,7 +91,7 @@ def test_equals_plain_loops_with_bert_score_itself(model, data, drawn, pixels, e
         tuple(layers), catalogue().load("edit", edit).configured({}), edit, scorer, "bertscore", Batch(48, 3),
         decode_at=point, generation=GENERATION,
     )  # fmt: skip
-    patch = score_heads(model, data, drawn, settings).patch
+    patch = score_heads(LocalEngine(model), data, drawn, settings).patch
     expected = slow_alpha(model, pixels, edit, point is DecodePoint.LAST, layers)
     assert np.ptp(expected) > 1e-3
     np.testing.assert_allclose(patch.alpha[layers], expected, atol=1e-5, rtol=0)

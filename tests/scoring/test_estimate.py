@@ -13,6 +13,7 @@ from headprune.scoring.algorithm import score_heads
 from headprune.scoring.estimate import estimate_score
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.worker import LocalEngine
 from headprune.towers.batches import Batch
 from headprune.towers.load import outline_model
 from headprune.types import DecodePoint, Geometry, Schedule
@@ -91,7 +92,7 @@ def test_the_counts_are_those_of_the_run(tiny_folders, pictures, scorer, point, 
     )  # fmt: skip
     counts = Counts(adapter)
     data = dataset(pictures)
-    result = score_heads(adapter, data, draw(data, len(pictures), 0), settings)
+    result = score_heads(LocalEngine(adapter), data, draw(data, len(pictures), 0), settings)
     assert (expected.decodes, expected.forced) == (counts.decoded, counts.forced)
     assert scorer.needs or result.decoded == counts.decoded
     assert expected.tower_passes == counts.passes

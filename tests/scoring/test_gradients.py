@@ -18,6 +18,7 @@ from headprune.scoring.algorithm import score_heads
 from headprune.scoring.gradients import _scaled, head_gradients
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.worker import LocalEngine
 from headprune.testing.slow import hooked
 from headprune.towers.batches import Batch
 from tests.support import slow
@@ -31,7 +32,9 @@ def run(adapter, pictures, store=None, progress=lambda step: None, **changes):
     data = dataset(pictures)
     edit = catalogue().load("edit", "isolate").configured({})
     settings = ScoreSettings((0, 1, 2), edit, "isolate", Gradient(), "gradient", Batch(2, 2), generation=GENERATION)
-    return score_heads(adapter, data, draw(data, len(pictures), 0), replace(settings, **changes), store, progress)
+    return score_heads(
+        LocalEngine(adapter), data, draw(data, len(pictures), 0), replace(settings, **changes), store, progress
+    )
 
 
 def test_equals_finite_differences(tiny, pictures, monkeypatch):

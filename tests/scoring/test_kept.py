@@ -17,6 +17,7 @@ from headprune.scoring.algorithm import ScoreSettings, score_heads
 from headprune.scoring.coefficients import patch_from
 from headprune.scoring.kept import keep_importances, kept_importances, patch_of_first
 from headprune.scoring.sampling import draw
+from headprune.scoring.worker import LocalEngine
 from headprune.towers.batches import Batch
 from headprune.types import Generation
 from tests.support.patches import patch_of
@@ -104,8 +105,8 @@ def test_a_scored_part_is_what_scoring_that_part_gives(tiny, pictures):
         (0, 2), edit, "ablate", Overlap(), "overlap", Batch(7, 2), generation=Generation(max_new_tokens=5)
     )
     drawn = draw(data, 5, 0)
-    whole = score_heads(tiny, data, drawn, settings)
+    whole = score_heads(LocalEngine(tiny), data, drawn, settings)
     per_sample = np.full((5, 3, 4), np.nan)
     per_sample[:, [0, 2]] = whole.per_sample
-    alone = score_heads(tiny, data, replace(drawn, samples=drawn.samples[:3]), settings)
+    alone = score_heads(LocalEngine(tiny), data, replace(drawn, samples=drawn.samples[:3]), settings)
     assert patch_of_first(whole.patch, per_sample, 3).digest() == alone.patch.digest() != whole.patch.digest()

@@ -18,6 +18,7 @@ from headprune.runs.store import RunStore
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.worker import LocalEngine
 from headprune.testing.slow import hooked, stopped_after
 from headprune.towers import memory
 from headprune.towers.batches import Batch
@@ -39,7 +40,7 @@ def settings(**changes) -> ScoreSettings:
 
 def run(adapter, pictures, store=None, progress=lambda step: None, **changes):
     data = dataset(pictures)
-    return score_heads(adapter, data, draw(data, len(pictures), 0), settings(**changes), store, progress)
+    return score_heads(LocalEngine(adapter), data, draw(data, len(pictures), 0), settings(**changes), store, progress)
 
 
 def distance(changed: torch.Tensor, unchanged: torch.Tensor, tokens: torch.Tensor, measure: str) -> float:

@@ -18,6 +18,7 @@ from headprune.scoring.algorithm import ScoreSettings, score_heads
 from headprune.scoring.estimate import estimate_score
 from headprune.scoring.importance import softmax
 from headprune.scoring.sampling import draw
+from headprune.scoring.worker import LocalEngine
 from headprune.testing.slow import stopped_after
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Schedule
@@ -38,7 +39,7 @@ def settings(edit: str, **changes) -> ScoreSettings:
 
 def run(adapter, pictures, edit="ablate", **changes):
     data = dataset(pictures)
-    return score_heads(adapter, data, draw(data, len(pictures), 0), settings(edit, **changes))
+    return score_heads(LocalEngine(adapter), data, draw(data, len(pictures), 0), settings(edit, **changes))
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_one_tower_pass_a_picture_and_full_decode_batches(tiny, pictures, monkey
     batch = Batch(rows=16, pictures=2)
     plan = SweepPlan((0, 1, 2), (0, 1, 2), edit, point, Generation(max_new_tokens=2), batch)
     said: dict[tuple[str, int, int], str] = {}
-    sweep(tiny, dataset(pictures).samples, plan, {}, said.update)
+    sweep(tiny, dataset(pictures).samples, plan, said.update)
 
     captions = PICTURES * LAYERS * (HEADS + 1)
     assert len(said) == sum(rows) == captions

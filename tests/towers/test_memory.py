@@ -73,7 +73,7 @@ def test_a_sweep_that_runs_out_everywhere_says_the_same(tiny, pictures, monkeypa
 
     def said() -> dict:
         found = {}
-        sweep(tiny, samples, plan, {}, found.update)
+        sweep(tiny, samples, plan, found.update)
         return found
 
     whole = said()

@@ -19,6 +19,7 @@ from headprune.scoring.contexts import Contexts
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.sweep import SweepPlan, sweep
+from headprune.scoring.worker import LocalEngine
 from headprune.testing import EditContract
 from headprune.towers.batches import Batch, traces
 from headprune.towers.replay import advance, replay, stopped
@@ -118,7 +119,7 @@ def test_a_sweep_says_what_hooked_forwards_say(adapter, known, shown, name, poin
     layers = tuple(range(known.layers - known.dead))
     said: dict[tuple[str, int, int], str] = {}
     plan = SweepPlan(layers, (), edit_named(name), point, GENERATION, Batch(rows=7, pictures=2))
-    sweep(adapter, samples, plan, {}, said.update)
+    sweep(adapter, samples, plan, said.update)
     assert len({*said.values()}) > 2, "the edits change too little for this to show anything"
     for layer in layers:
         for head in range(known.heads):
@@ -143,7 +144,7 @@ def likelihoods(adapter, pictures, name, **changes):
     data = dataset(pictures)
     base = {"batch": Batch(8, 2), "generation": GENERATION, **changes}
     settings = ScoreSettings((0, 1, 2), edit_named(name), name, Logit(), "logit", **base)
-    return score_heads(adapter, data, draw(data, len(pictures), 0), settings)
+    return score_heads(LocalEngine(adapter), data, draw(data, len(pictures), 0), settings)
 
 
 @torch.no_grad()

@@ -1,0 +1,61 @@
+"""One writer a run: the lock on its folder, which the system lets go of when its owner ends, however it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headprune.errors import HeadpruneError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOCK = "run.lock"
+
+
+def lock(folder: Path) -> BaseFileLock:
+    """Take a run folder for this process; `release()` gives it back.
+
+    Raises:
+        HeadpruneError: another process has it; its owner is named by `owner`.
+    """
+    from filelock import FileLock, Timeout
+
+    taken = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    try:
+        taken.acquire()
+    except Timeout:
+        owner = _owner(folder)
+        raise HeadpruneError(
+            f"{folder} is in use{f' by {owner}' if owner else ''}",
+            "wait until that run ends, or choose another --out",
+        ) from None
+    return taken
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process works in a run folder now. Asks without leaving a trace."""
+    from filelock import FileLock, Timeout
+
+    if not (folder / LOCK).is_file():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=0, thread_local=False):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def _owner(folder: Path) -> str:
+    """Who works in a run folder, and since when, as its store says."""
+    from headprune.runs.sessions import last_session
+    from headprune.runs.store import RunStore
+
+    try:
+        with RunStore.open(folder, create=False) as store:
+            session = last_session(store)
+    except HeadpruneError:
+        return ""
+    if session is None:
+        return ""
+    return f"process {session.process} of {session.user} on {session.host}, since {session.started}"

@@ -1,0 +1,162 @@
+"""A damaged store: it is put aside, and what is whole of it goes into a new one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from headprune.errors import notice
+from headprune.runs.schema import transaction
+from headprune.runs.store import FILE, RunStore, digest_of, worded
+from headprune.runs.sums import row_sum
+
+COLUMNS = {
+    "meta": ("key", "value", "sum"),
+    "samples": ("id", "name", "picture"),
+    "contexts": ("id", "digest", "description"),
+    "scorers": ("id", "digest", "description"),
+    "captions": ("id", "context_id", "sample_id", "layer", "head", "text", "sum"),
+    "scores": ("id", "context_id", "sample_id", "layer", "head", "scorer_id", "value", "sum"),
+    "importances": ("id", "patch", "sample_id", "layer", "head", "value", "sum"),
+    "sessions": (*("id", "started", "ended", "state", "host", "process", "user", "folder", "environment", "seconds"),),
+    "stages": ("id", "session_id", "stage", "total", "reused", "made", "seconds"),
+    "errors": ("id", "session_id", "at", "kind", "sample", "message", "hint"),
+}
+"""Every table, each behind those that it refers to."""
+_SUMMED = {
+    "captions": ("context_id", "sample_id", "layer", "head", "text"),
+    "scores": ("context_id", "sample_id", "layer", "head", "scorer_id", "value"),
+    "importances": ("patch", "sample_id", "layer", "head", "value"),
+}
+_OWNER = {"context_id": "contexts", "sample_id": "samples", "scorer_id": "scorers"}
+_ASIDE = ("", "-wal", "-shm", "-journal")
+# The least that a row takes up, in bytes.
+_ROW = 24
+Row = tuple[Any, ...]
+
+
+def repair(folder: Path) -> RunStore:
+    """Put the damaged store of `folder`, which is locked, aside, and open a new one with every row whose sum matches.
+
+    Raises:
+        HeadpruneError: the folder cannot be written.
+    """
+    aside = _put_aside(folder)
+    store = RunStore.open(folder)
+    try:
+        with closing(sqlite3.connect(aside)) as damaged:
+            damaged.text_factory = lambda text: text.decode("utf-8", "replace")
+            kept = _salvage(_Whole(damaged, aside.stat().st_size), store)
+    except BaseException:
+        store.close()
+        raise
+    told = ", ".join(f"{number} {what}" for what, number in kept.items()) or "nothing"
+    notice(f"{FILE} was damaged: {told} could be kept, the rest is made again; the damaged file is now {aside.name}")
+    return store
+
+
+def _put_aside(folder: Path) -> Path:
+    path = folder / FILE
+    aside = next(place for number in count(1) if not (place := path.with_name(f"{FILE}.damaged-{number}")).exists())
+    # The file itself last: where this is cut off, the next run finds it damaged once more.
+    for suffix in reversed(_ASIDE):
+        part = path.with_name(FILE + suffix)
+        if part.exists():
+            part.replace(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _salvage(whole: _Whole, store: RunStore) -> dict[str, int]:
+    """Copy every row that is whole, in one transaction; return how many results of each kind."""
+    with worded(store.path), transaction(store.connection):
+        kept = {table: _copy(store.connection, table, whole.rows(table)) for table in COLUMNS}
+    return {table: kept[table] for table in ("captions", "scores", "importances") if kept[table]}
+
+
+def _copy(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> int:
+    marks = ", ".join("?" for _ in COLUMNS[table])
+    before = connection.total_changes
+    # A row that breaks a rule of its table is damaged, too.
+    statement = f"INSERT OR IGNORE INTO {table} ({', '.join(COLUMNS[table])}) VALUES ({marks})"  # noqa: S608
+    connection.executemany(statement, rows)
+    return connection.total_changes - before
+
+
+class _Whole:
+    """The rows of a damaged store that are whole: they can be read, and what their sums were taken of is there."""
+
+    def __init__(self, damaged: sqlite3.Connection, size: int) -> None:
+        self._damaged = damaged
+        self._most = size // _ROW
+        self._named: dict[str, dict[Any, tuple[Any, ...]]] = {}
+
+    def rows(self, table: str) -> Iterator[Row]:
+        """Those of one table; tables that it refers to come before it."""
+        for row in self._readable(table):
+            if table in ("contexts", "scorers"):
+                whole = digest_of(str(row[2])) == row[1]
+            elif table == "meta":
+                whole = row_sum(*row[:2]) == row[2]
+            elif table in _SUMMED:
+                whole = self._matches(table, row)
+            else:
+                whole = True
+            if whole:
+                self._named.setdefault(table, {})[row[0]] = row[1:]
+                yield row
+
+    def _matches(self, table: str, row: Row) -> bool:
+        """Whether a row's sum is that of its values and of what it refers to."""
+        named = dict(zip(COLUMNS[table], row, strict=True))
+        values: list[Any] = []
+        for column in _SUMMED[table]:
+            owner = _OWNER.get(column)
+            if owner is None:
+                values.append(named[column])
+                continue
+            referred = self._named.get(owner, {}).get(named[column])
+            if referred is None:
+                return False
+            values += referred if owner == "samples" else referred[:1]
+        return bool(row_sum(*values) == named["sum"])
+
+    def _readable(self, table: str) -> Iterator[Row]:
+        """The rows of a table that SQLite can read, whatever pages are broken."""
+        columns = ", ".join(COLUMNS[table])
+        if self._asked(f"SELECT count(*) FROM (SELECT {columns} FROM {table} LIMIT 0)") != [(0,)]:  # noqa: S608
+            return  # there is no such table any more
+        if table == "meta":
+            yield from self._asked(f"SELECT {columns} FROM meta")  # noqa: S608
+            return
+        yield from self._between(f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ?", 1, self._last(table))  # noqa: S608
+
+    def _between(self, query: str, first: int, last: int) -> Iterator[Row]:
+        """Rows by their ids: a range that cannot be read is halved until what is broken stands alone."""
+        if first > last:
+            return
+        try:
+            found = self._damaged.execute(query, (first, last)).fetchall()
+        except sqlite3.DatabaseError:
+            if first < last:
+                middle = (first + last) // 2
+                yield from self._between(query, first, middle)
+                yield from self._between(query, middle + 1, last)
+            return
+        yield from found
+
+    def _last(self, table: str) -> int:
+        """The largest id of a table, or what is not below it."""
+        found = self._asked(f"SELECT max(id) FROM {table}")  # noqa: S608
+        if not found:
+            return self._most
+        return found[0][0] if isinstance(found[0][0], int) else 0
+
+    def _asked(self, query: str) -> list[Row]:
+        try:
+            return self._damaged.execute(query).fetchall()
+        except sqlite3.DatabaseError:
+            return []

@@ -1,0 +1,171 @@
+"""What a run went through: each time that a process worked on it, how long its stages took, and what went wrong.
+
+Times of day are for people and order nothing: clocks are set back. Durations are taken from a clock that is not.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from headprune.errors import HeadpruneError
+from headprune.runs.store import RunStore
+
+_COLUMNS = ("id", "started", "ended", "state", "host", "process", "user", "folder", "environment", "seconds")
+RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a session: `made` of `total` results were made in it, `reused` were in the store."""
+
+    stage: str
+    total: int
+    reused: int
+    made: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What went wrong, and of which sample, where it was one's."""
+
+    at: str
+    kind: str
+    sample: str | None
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One process at work on a run.
+
+    Attributes:
+        started, ended: UTC; `ended` None while it works, or where it was killed.
+        state: running, finished, interrupted or failed, as it said itself.
+        host, process, user: whose it is.
+        folder: the current folder, from which relative paths of its recipe are taken.
+        environment: versions and hardware.
+        seconds: how long it worked; None where it did not end.
+        stages, errors: in order.
+    """
+
+    id: int
+    started: str
+    ended: str | None
+    state: str
+    host: str
+    process: int
+    user: str
+    folder: str
+    environment: Mapping[str, Any]
+    seconds: float | None
+    stages: tuple[Stage, ...]
+    errors: tuple[Error, ...]
+
+
+class Log:
+    """Writes down one session as it goes."""
+
+    def __init__(self, store: RunStore, environment: Mapping[str, Any]) -> None:
+        self._store = store
+        self._began = time.monotonic()
+        statement = (
+            "INSERT INTO sessions (started, state, host, process, user, folder, environment) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)"
+        )
+        told = json.dumps(dict(environment), sort_keys=True)
+        store.write(statement, [(_now(), RUNNING, socket.gethostname(), os.getpid(), _user(), str(Path.cwd()), told)])
+        self._session = store.all("SELECT max(id) FROM sessions")[0][0]
+
+    @contextmanager
+    def stage(self, name: str, total: int, reused: int) -> Iterator[None]:
+        """A stage of the work, written down when it begins and when it ends, well or not."""
+        began, before = time.monotonic(), self._made()
+        values = (self._session, name, total, reused, 0, 0.0)
+        self._store.write(
+            "INSERT OR REPLACE INTO stages (session_id, stage, total, reused, made, seconds) VALUES (?, ?, ?, ?, ?, ?)",
+            [values],
+        )
+        try:
+            yield
+        finally:
+            self._store.write(
+                "UPDATE stages SET made = ?, seconds = ? WHERE session_id = ? AND stage = ?",
+                [(self._made() - before, time.monotonic() - began, self._session, name)],
+            )
+
+    def error(self, error: BaseException, sample: str | None = None) -> None:
+        """Something that went wrong."""
+        message = error.message if isinstance(error, HeadpruneError) else str(error)
+        hint = error.hint if isinstance(error, HeadpruneError) else ""
+        self._store.write(
+            "INSERT INTO errors (session_id, at, kind, sample, message, hint) VALUES (?, ?, ?, ?, ?, ?)",
+            [(self._session, _now(), type(error).__name__, sample, message, hint)],
+        )
+
+    def end(self, state: str) -> None:
+        """The session is over."""
+        self._store.write(
+            "UPDATE sessions SET ended = ?, state = ?, seconds = ? WHERE id = ?",
+            [(_now(), state, time.monotonic() - self._began, self._session)],
+        )
+
+    def _made(self) -> int:
+        return int(self._store.all("SELECT (SELECT count(*) FROM captions) + (SELECT count(*) FROM scores)")[0][0])
+
+
+def sessions(store: RunStore) -> tuple[Session, ...]:
+    """Every session of a run, in order."""
+    found = store.all(f"SELECT {', '.join(_COLUMNS)} FROM sessions ORDER BY id")  # noqa: S608
+    stages = store.all("SELECT session_id, stage, total, reused, made, seconds FROM stages ORDER BY id")
+    errors = store.all("SELECT session_id, at, kind, sample, message, hint FROM errors ORDER BY id")
+    return tuple(
+        Session(
+            **dict(zip(_COLUMNS, row, strict=True)) | {"environment": _read(row[8])},
+            stages=tuple(Stage(*stage[1:]) for stage in stages if stage[0] == row[0]),
+            errors=tuple(Error(*error[1:]) for error in errors if error[0] == row[0]),
+        )
+        for row in found
+    )
+
+
+def last_session(store: RunStore) -> Session | None:
+    """The latest session of a run; None where there is none."""
+    found = sessions(store)
+    return found[-1] if found else None
+
+
+def environment() -> dict[str, Any]:
+    """What a session ran on."""
+    return {"python": platform.python_version(), "system": platform.platform(), "cores": os.cpu_count()}
+
+
+def _read(text: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError):  # damaged
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
