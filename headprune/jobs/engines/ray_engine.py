@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import RayError
 
 from headprune.errors import HeadpruneError, PictureError, SampleError, notice
 from headprune.hooks.checks import opened
@@ -140,26 +142,42 @@ class RayEngine(Engine):
     def _connect(self) -> None:
         address = self._recipe.ray.address
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         self._ours = not ray.is_initialized()
         if not self._ours:
             return
         try:
-            ray.init(
-                address=address or "local",
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            if address is None:
+                ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                _see_that_someone_answers(address)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError, RayError) as error:
             where = f"Ray's cluster at {address}" if address else "a Ray cluster on this machine"
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise HeadpruneError(
-                f"{where} cannot be had: {first}", "ray status --address tells; --engine local"
-            ) from None
+                f"{where} cannot be had: {first}",
+                "`ray status` there tells how it is; where it asks for a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
+            ) from error
 
     def _disconnect(self) -> None:
         if self._ours:
             ray.shutdown()
+
+
+def _see_that_someone_answers(address: str) -> None:
+    """See that something listens at HOST:PORT: Ray itself would try for minutes.
+
+    Raises:
+        OSError, ValueError: nothing does, or that is no address.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("an address is HOST:PORT, or auto")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+        pass
 
 
 def _share(task: Task, wanted: int) -> int:
