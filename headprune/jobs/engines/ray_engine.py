@@ -34,6 +34,9 @@ _MOST_DEATHS = 3
 class RayEngine(Engine):
     """Ray's workers, used in a `with` block.
 
+    Attributes:
+        pool: the workers.
+
     Args:
         recipe: the run's.
 
@@ -51,8 +54,8 @@ class RayEngine(Engine):
     def __enter__(self) -> RayEngine:
         self._connect()
         try:
-            self._pool = Pool(self._recipe)
-            self._first = self._pool.first()
+            self.pool = Pool(self._recipe)
+            self._first = self.pool.first()
         except BaseException:
             self._disconnect()
             raise
@@ -61,7 +64,7 @@ class RayEngine(Engine):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.close()
+        self.pool.close()
         self._disconnect()
 
     @property
@@ -77,7 +80,7 @@ class RayEngine(Engine):
         """How many pictures go together in a task of this kind."""
         number, held = self._job_of(samples, settings)
         if (number, kind) not in self._together:
-            self._together[number, kind] = self._pool.ask(lambda actor: actor.pictures.remote(held, number, kind))
+            self._together[number, kind] = self.pool.ask(lambda actor: actor.pictures.remote(held, number, kind))
         return self._together[number, kind]
 
     def perform(
@@ -95,12 +98,12 @@ class RayEngine(Engine):
         number, held = self._job_of(samples, settings)
         waiting = deque(self._pieces(tasks, samples, settings))
         deaths: dict[int, int] = {}
-        while waiting or self._pool.busy:
-            self._pool.grow(len(waiting) + self._pool.busy)
-            while waiting and self._pool.idle:
+        while waiting or self.pool.busy:
+            self.pool.grow(len(waiting) + self.pool.busy)
+            while waiting and self.pool.idle:
                 task = waiting.popleft()
-                self._pool.start(task, held, number)
-            for task, done in self._pool.finished():
+                self.pool.start(task, held, number)
+            for task, done in self.pool.finished():
                 if isinstance(done, Done):
                     for said in done.notices:
                         notice(said)
@@ -118,7 +121,7 @@ class RayEngine(Engine):
     def _pieces(self, tasks: Sequence[Task], samples: Sequence[Sample], settings: ScoreSettings) -> list[Task]:
         """The tasks in pieces that keep all workers busy. What has to be done together stays so: numbers are the same
         wherever they are made."""
-        wanted = _TASKS_EACH * self._pool.size
+        wanted = _TASKS_EACH * self.pool.size
         pieces = list(tasks)
         if pieces and pieces[0].kind is Kind.CAPTIONS:
             together = self.pictures(Kind.CAPTIONS, samples, settings)
