@@ -88,6 +88,23 @@ BatchSize = Annotated[
         "--batch-size", help="Captions generated at once: a number, or auto. (default: auto)", show_default=False
     ),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        help="local, or ray: workers on this machine's GPUs, or on a cluster's. (default: local)",
+        show_default=False,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", help="Ray's cluster: HOST:PORT, or auto. (default: one is started here)", show_default=False
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Of Ray. (default: as many as have room)", show_default=False)
+]
 NumBeams = Annotated[int | None, typer.Option("--num-beams", help="1 is greedy. (default: 1)", show_default=False)]
 MaxNewTokens = Annotated[
     int | None, typer.Option("--max-new-tokens", help="Longest caption. (default: 30)", show_default=False)

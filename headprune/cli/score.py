@@ -63,7 +63,9 @@ def score(
     device_map: o.DeviceMap = None,
     dtype: o.Dtype = None,
     batch_size: o.BatchSize = None,
-    engine: Annotated[str | None, typer.Option("--engine", help="local. (default: local)", show_default=False)] = None,
+    engine: o.Engine = None,
+    address: o.Address = None,
+    workers: o.Workers = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be computed; load and write nothing.")
     ] = False,
@@ -87,6 +89,7 @@ def score(
                 "listener": listener, "listener_options": o.pairs(listener_option, "--listener-option"),
                 "revision": revision, "device": device, "device_map": device_map,
                 "dtype": dtype, "batch_size": batch_size, "engine": engine,
+                "ray": {"address": address, "workers": workers},
                 "dataset_options": o.pairs(dataset_option, "--dataset-option"),
                 "generation": {"num_beams": num_beams, "max_new_tokens": max_new_tokens, "prompt": prompt},
             },

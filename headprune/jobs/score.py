@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from headprune.edits.edit import Edit
-from headprune.errors import HeadpruneError, UsageError, notice
+from headprune.errors import HeadpruneError, notice
 from headprune.events import Progress, RunFinished
 from headprune.files import refuse_unless_free
-from headprune.hooks.catalogue import catalogue, make, make_any_scorer
-from headprune.hooks.kinds import GradientScorer
+from headprune.hooks.catalogue import make_any_scorer
 from headprune.hooks.listening import Listened
 from headprune.jobs.engines import engine_for
 from headprune.jobs.interrupts import finishing
@@ -29,6 +27,7 @@ from headprune.jobs.opening import (
     labelled,
     request_of,
 )
+from headprune.jobs.settings import settings_for
 from headprune.patch.file import save_patch
 from headprune.patch.fit import versions
 from headprune.patch.patch import Patch
@@ -48,9 +47,9 @@ from headprune.scoring.sampling import Drawn, draw
 from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.worker import LocalEngine
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import Batch, choose_batch
+from headprune.towers.batches import choose_batch
 from headprune.towers.load import outline_model
-from headprune.types import Dataset, Expense, Generation, Geometry
+from headprune.types import Dataset, Expense, Geometry
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     Raises:
         HeadpruneError: of any kind; nothing half-written is left, captions made so far are kept in the run folder.
     """
-    settings_of, listener = _checked(recipe), listener_of(recipe)
+    settings_of, listener = settings_for(recipe), listener_of(recipe)
     if not (out / STORE).is_file() and not (out / LOCK).is_file():
         refuse_unless_free(out)
     dataset = dataset_for(recipe)
@@ -162,7 +161,7 @@ def score(
     drawn = draw(dataset, recipe.samples, recipe.seed)
     announce_left_out(drawn.left_out)
     generation = labelled(recipe.generation.plain(), adapter, dataset)
-    chosen = _checked(recipe)(adapter.geometry, batch_for(recipe, adapter), generation)
+    chosen = settings_for(recipe)(adapter.geometry, batch_for(recipe, adapter), generation)
     engine = LocalEngine(adapter)
     start = time.perf_counter()
     with listened_score(recipe, listener_of(recipe), engine.facts, drawn, chosen, progress) as told:
@@ -173,7 +172,7 @@ def score(
 
 def dry_run_score(recipe: Recipe) -> tuple[Geometry, Estimate, int]:
     """What `perform_score` would do, and the number of samples there are; loads no weights."""
-    settings_of = _checked(recipe)
+    settings_of = settings_for(recipe)
     dataset = dataset_for(recipe)
     if recipe.samples > len(dataset):
         draw(dataset, recipe.samples, recipe.seed)
@@ -199,42 +198,3 @@ def expense_of_score(recipe: Recipe) -> Expense | None:
     """What the scorer of `perform_score` would cost at most; None where it is free."""
     free = make_any_scorer(recipe.scorer, dict(recipe.scorer_options)).expense(1, 1) is None
     return None if free else dry_run_score(recipe)[1].expense
-
-
-def _checked(recipe: Recipe) -> Callable[[Geometry, Batch, Generation], ScoreSettings]:
-    """Plugins of the recipe, made before anything is loaded: a mistyped name costs no waiting."""
-    scorer = make_any_scorer(recipe.scorer, dict(recipe.scorer_options))
-    if isinstance(scorer, GradientScorer):
-        _refuse_edits(recipe)
-    edit: Edit = make("edit", recipe.edit, (Edit,), dict(recipe.edit_options))
-
-    def settings(geometry: Geometry, batch: Batch, generation: Generation) -> ScoreSettings:
-        return ScoreSettings(
-            layers=parse_layers(recipe.layers, geometry.live, geometry.dead),
-            edit=edit,
-            edit_name=recipe.edit,
-            scorer=scorer,
-            scorer_name=recipe.scorer,
-            edit_origin=catalogue().origin("edit", recipe.edit),
-            scorer_origin=catalogue().origin("scorer", recipe.scorer),
-            batch=batch,
-            decode_at=recipe.decode_at,
-            schedule=recipe.schedule,
-            temperature=recipe.temperature,
-            generation=generation,
-            seed=recipe.seed,
-            patience=recipe.patience,
-        )
-
-    return settings
-
-
-def _refuse_edits(recipe: Recipe) -> None:
-    """See that nothing is asked for that a scorer which takes derivatives does not do."""
-    for name in ("edit", "schedule"):
-        asked = getattr(recipe, name)
-        if asked != Recipe.model_fields[name].default:
-            raise UsageError(
-                f"scorer {recipe.scorer!r} takes derivatives on the unchanged model: {name} plays no part",
-                f"leave --{name} {getattr(asked, 'value', asked)} out",
-            )

@@ -126,6 +126,22 @@ class LesionSettings(Table):
     means_samples: PositiveInt | None = Field(None, description="Of how many; left out, as many as `samples`.")
 
 
+class RaySettings(Table):
+    """Where engine `ray` runs its workers, each of which loads the model."""
+
+    address: str | None = Field(
+        None, min_length=1, description="Of a cluster, or auto; left out, one is started here for this run."
+    )
+    workers: PositiveInt | None = Field(None, description="How many; left out, as many as the cluster has room for.")
+    gpus: Annotated[FiniteFloat, Field(ge=0)] | None = Field(
+        None, description="Of each worker; left out, 1 where the cluster has some and the device is not the CPU."
+    )
+    cpus: PositiveInt = Field(1, description="Cores, and threads, of each worker.")
+    memory: Annotated[FiniteFloat, Field(ge=0)] | None = Field(
+        None, description="GiB of each worker; left out, the model's weights and 2 more."
+    )
+
+
 class Recipe(Table):
     """A run, with all its settings."""
 
@@ -169,6 +185,7 @@ class Recipe(Table):
     dataflow: DataflowSettings = DataflowSettings()
     heatmap: HeatmapSettings = HeatmapSettings()
     lesion: LesionSettings = LesionSettings()
+    ray: RaySettings = RaySettings()
 
     def require_data(self) -> str:
         """What `data` names.
@@ -188,5 +205,5 @@ class Recipe(Table):
 
 _ELSEWHERE = {
     *("device", "device_map", "batch_size", "engine", "patience", "listener", "listener_options"),
-    *("apply", "evaluate", "dataflow", "heatmap", "lesion"),
+    *("apply", "evaluate", "dataflow", "heatmap", "lesion", "ray"),
 }

@@ -91,6 +91,23 @@ class Task:
             replace(self, samples=self.samples[start : start + size]) for start in range(0, len(self.samples), size)
         ]
 
+    def by_layers(self, groups: int) -> list[Task]:
+        """The same as at most so many tasks, each of some of the layers."""
+        size = max(1, -(-len(self.layers) // groups))
+        some = [self.layers[start : start + size] for start in range(0, len(self.layers), size)]
+        if len(some) < 2:
+            return [self]
+        # Unchanged captions are made where their layer is; those of a layer that is not edited, with the first.
+        others = tuple(layer for layer in self.references if layer not in self.layers)
+        return [
+            replace(
+                self,
+                layers=layers,
+                references=tuple(sorted({*(others if layers is some[0] else ()), *({*self.references} & {*layers})})),
+            )
+            for layers in some
+        ]
+
 
 class Engine(ABC):
     """Makes what tasks ask for."""

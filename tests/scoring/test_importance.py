@@ -100,7 +100,7 @@ def test_a_scorer_sees_where_each_caption_comes_from():
 
     found("isolate", Watching(), (4, 4))
     assert [(item.sample, item.layer, item.head) for item in seen] == [
-        (sample, layer, head) for sample in "xy" for layer in (1, 3) for head in (0, 1)
+        (sample, layer, head) for layer in (1, 3) for sample in "xy" for head in (0, 1)
     ]
     assert all(item.caption == CAPTIONS[item.sample, item.layer, item.head] for item in seen)
     assert all(item.reference == CAPTIONS[item.sample, 4, UNCHANGED] for item in seen)

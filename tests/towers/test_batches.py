@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from headprune import PictureError
+from headprune.errors import SampleError
 from headprune.towers.batches import picture_batches
 from tests.support.samples import dataset
 
@@ -42,5 +43,5 @@ def test_a_picture_that_does_not_open_is_said(tiny, pictures):
     first, second, *rest = dataset(pictures).samples
     batches = picture_batches(tiny, [first, replace(second, load=broken), *rest], 1)
     assert len(next(batches).samples) == 1
-    with pytest.raises(PictureError, match="torn"):
+    with pytest.raises(SampleError, match=f"sample {second.id}: torn"):
         next(batches)

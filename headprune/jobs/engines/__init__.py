@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from headprune.errors import UsageError
 from headprune.jobs.opening import load_for
 from headprune.recipes.schema import Recipe
 from headprune.scoring.engine import Engine
@@ -18,4 +19,16 @@ def engine_for(recipe: Recipe) -> Iterator[Engine]:
     Raises:
         HeadpruneError: the model cannot be loaded, or the engine cannot be had.
     """
-    yield LocalEngine(load_for(recipe))
+    if recipe.engine == "local":
+        if recipe.ray != Recipe.model_fields["ray"].default:
+            raise UsageError("there are settings for Ray, and the engine is local", "--engine ray")
+        yield LocalEngine(load_for(recipe))
+        return
+    try:
+        from headprune.jobs.engines.ray_engine import RayEngine
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "ray":
+            raise
+        raise UsageError("engine ray needs Ray, which is not installed", "pip install 'headprune[ray]'") from error
+    with RayEngine(recipe) as engine:
+        yield engine

@@ -1,0 +1,173 @@
+"""Engine `ray`: workers on one machine or many, each of which holds the model; their results go to the one writer."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import ray
+
+from headprune.errors import HeadpruneError, PictureError, SampleError, notice
+from headprune.hooks.checks import opened
+from headprune.jobs.engines.actor import Done, Job
+from headprune.jobs.engines.pool import Pool
+from headprune.recipes.schema import Recipe
+from headprune.scoring.engine import Engine, Kind, ModelFacts, Results, Task
+from headprune.scoring.settings import ScoreSettings
+from headprune.towers.batches import Batch
+from headprune.types import Sample
+
+# Tasks for each worker: the fewer, the longer the last one is waited for; the more, the smaller their batches.
+_TASKS_EACH = 3
+# How many workers a task may be the last thing of, before it is taken for the reason.
+_MOST_DEATHS = 3
+
+
+class RayEngine(Engine):
+    """Ray's workers, used in a `with` block.
+
+    Args:
+        recipe: the run's.
+
+    Raises:
+        HeadpruneError: there is no such cluster, it has no room for one worker, or the model cannot be loaded.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._ours = False
+        self._job: tuple[Sequence[Sample], ScoreSettings, int, list[Any]] | None = None
+        self._numbers = count()
+        self._together: dict[tuple[int, Kind], int] = {}
+
+    def __enter__(self) -> RayEngine:
+        self._connect()
+        try:
+            self._pool = Pool(self._recipe)
+            self._first = self._pool.first()
+        except BaseException:
+            self._disconnect()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.close()
+        self._disconnect()
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Of the model, as the first worker has it; all others have the same."""
+        return self._first.facts
+
+    def batch(self, asked: int | None) -> Batch:
+        """How much a worker does at once, as the first one's memory holds; `asked` is the recipe's."""
+        return self._first.batch
+
+    def pictures(self, kind: Kind, samples: Sequence[Sample], settings: ScoreSettings) -> int:
+        """How many pictures go together in a task of this kind."""
+        number, held = self._job_of(samples, settings)
+        if (number, kind) not in self._together:
+            self._together[number, kind] = self._pool.ask(lambda actor: actor.pictures.remote(held, number, kind))
+        return self._together[number, kind]
+
+    def perform(
+        self,
+        tasks: Sequence[Task],
+        samples: Sequence[Sample],
+        settings: ScoreSettings,
+        deliver: Callable[[Results], None],
+    ) -> None:
+        """Have the workers do the tasks, in pieces; a piece whose worker dies is done by another.
+
+        Raises:
+            HeadpruneError: what a worker raised; or a piece has killed several.
+        """
+        number, held = self._job_of(samples, settings)
+        waiting = deque(self._pieces(tasks, samples, settings))
+        deaths: dict[int, int] = {}
+        while waiting or self._pool.busy:
+            self._pool.grow(len(waiting) + self._pool.busy)
+            while waiting and self._pool.idle:
+                task = waiting.popleft()
+                self._pool.start(task, held, number)
+            for task, done in self._pool.finished():
+                if isinstance(done, Done):
+                    for said in done.notices:
+                        notice(said)
+                    deliver(done.results)
+                    continue
+                deaths[id(task)] = deaths.get(id(task), 0) + 1
+                if deaths[id(task)] >= _MOST_DEATHS:
+                    raise HeadpruneError(
+                        f"{_MOST_DEATHS} workers died over the same task; the last: {done}",
+                        "if their memory ran out: a smaller --batch-size, or more [ray] memory",
+                    )
+                notice(f"a worker died, another does its task: {done}")
+                waiting.appendleft(task)
+
+    def _pieces(self, tasks: Sequence[Task], samples: Sequence[Sample], settings: ScoreSettings) -> list[Task]:
+        """The tasks in pieces that keep all workers busy. What has to be done together stays so: numbers are the same
+        wherever they are made."""
+        wanted = _TASKS_EACH * self._pool.size
+        pieces = list(tasks)
+        if pieces and pieces[0].kind is Kind.CAPTIONS:
+            together = self.pictures(Kind.CAPTIONS, samples, settings)
+            pieces = [piece for task in pieces for piece in task.pieces(min(together, _share(task, wanted)))]
+        apart = pieces and pieces[0].kind is not Kind.GRADIENTS and "means" not in settings.edit.needs
+        if apart and len(pieces) < wanted:
+            groups = -(-wanted // len(pieces))
+            pieces = [piece for task in pieces for piece in task.by_layers(groups)]
+        return pieces
+
+    def _job_of(self, samples: Sequence[Sample], settings: ScoreSettings) -> tuple[int, list[Any]]:
+        """The job of these samples and settings: its number, and where Ray holds it, in a list that Ray passes on as it
+        is."""
+        if self._job is None or self._job[0] is not samples or self._job[1] is not settings:
+            number = next(self._numbers)
+            pictures = {sample.id: ray.put(_pixels(sample)) for sample in samples}
+            held = [ray.put(Job(number, settings.generation, settings.batch, pictures))]
+            self._job = samples, settings, number, held
+        return self._job[2], self._job[3]
+
+    def _connect(self) -> None:
+        address = self._recipe.ray.address
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        self._ours = not ray.is_initialized()
+        if not self._ours:
+            return
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            where = f"Ray's cluster at {address}" if address else "a Ray cluster on this machine"
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise HeadpruneError(
+                f"{where} cannot be had: {first}", "ray status --address tells; --engine local"
+            ) from None
+
+    def _disconnect(self) -> None:
+        if self._ours:
+            ray.shutdown()
+
+
+def _share(task: Task, wanted: int) -> int:
+    return max(1, -(-len(task.samples) // wanted))
+
+
+def _pixels(sample: Sample) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(opened(sample))
+    except PictureError as error:
+        raise SampleError(sample.id, error.message, error.hint) from error
