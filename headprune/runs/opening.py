@@ -31,7 +31,7 @@ def opened(path: Path, writing: bool) -> sqlite3.Connection:
         try:
             if not writing and _version(connection) < VERSION:
                 connection = _in_memory(connection)
-            _prepare(path, connection)
+            _prepare(path, connection, writing)
         except BaseException:
             connection.close()
             raise
@@ -68,8 +68,12 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _prepare(path: Path, connection: sqlite3.Connection) -> None:
-    """Make the tables of a new file, bring those of an old one up to date, or make sure that it is whole and ours."""
+def _prepare(path: Path, connection: sqlite3.Connection, writing: bool) -> None:
+    """Make the tables of a new file, bring those of an old one up to date, or make sure that it is whole and ours.
+
+    Only who writes is hindered by an index that lacks a row, or by a header that forbids it: the thorough checks are
+    for `writing`.
+    """
     version = _version(connection)
     recorded = _recorded_version(connection)
     if recorded is not None and recorded != version:
@@ -82,7 +86,7 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if version == 0 and tables:
         raise HeadpruneError(f"{path} is an SQLite file, but not one of headprune's", "choose another --out")
-    if tables and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+    if tables and connection.execute(f"PRAGMA {'integrity' if writing else 'quick'}_check(1)").fetchone() != ("ok",):
         raise damaged(path, "its check failed")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode not in ("wal", "memory"):
@@ -97,6 +101,9 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
             migrate(connection, version)
     elif not schema_of(connection).issuperset(SCHEMA):
         raise damaged(path, "its tables are not what they were")
+    elif writing:
+        with transaction(connection):
+            connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
@@ -117,11 +124,19 @@ def worded(path: Path) -> Iterator[None]:
     except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
         raise
     except sqlite3.OperationalError as error:
+        if _tells_damage(path, str(error)):
+            raise damaged(path, str(error)) from error
         raise HeadpruneError(f"{path}: {error}", _next_step(str(error))) from error
     except sqlite3.DatabaseError as error:
         raise damaged(path, str(error)) from error
     except PermissionError as error:
         raise HeadpruneError(f"{path}: {error.strerror}", _next_step("")) from error
+
+
+def _tells_damage(path: Path, message: str) -> bool:
+    """Whether a refusal comes from a damaged header: one that names a format that is none, or forbids to write."""
+    writable = all(os.access(place, os.W_OK) for place in (path, path.parent))
+    return "unsupported file format" in message or ("readonly" in message and writable)
 
 
 def _next_step(message: str) -> str:

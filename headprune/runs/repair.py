@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from headprune.errors import notice
@@ -37,6 +39,8 @@ _OWNER = {"context_id": "contexts", "sample_id": "samples", "scorer_id": "scorer
 _BESIDE = ("-wal", "-shm", "-journal")
 # Under which `meta` tells how many damaged stores were looked through.
 _REPAIRED = "repaired"
+# Of an SQLite file, in bytes.
+_HEADER = 100
 # The least that a row takes up, in bytes.
 _ROW = 24
 Row = tuple[Any, ...]
@@ -63,7 +67,7 @@ def repair(folder: Path, number: int = 0) -> RunStore:
     aside = _place(folder, number, "")
     store = RunStore.open(folder)
     try:
-        with worded(aside), closing(connect(aside)) as damaged:
+        with worded(aside), _readable(aside, store) as damaged:
             kept = _salvage(_Whole(damaged, aside.stat().st_size), store, number)
     except BaseException:
         store.close()
@@ -98,6 +102,43 @@ def _place(folder: Path, number: int, suffix: str) -> Path:
 
 def _move(folder: Path, number: int, suffix: str) -> None:
     (folder / (FILE + suffix)).rename(_place(folder, number, suffix))
+
+
+@contextmanager
+def _readable(aside: Path, store: RunStore) -> Iterator[sqlite3.Connection]:
+    """A connection to a damaged store; to a copy with the header of `store`, which is new, where it has none."""
+    with TemporaryDirectory() as folder:
+        damaged = _leniently(aside)
+        try:
+            damaged.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError:
+            damaged.close()
+            damaged = _leniently(_with_header_of(store, aside, Path(folder)))
+        with closing(damaged):
+            yield damaged
+
+
+def _leniently(path: Path) -> sqlite3.Connection:
+    connection = connect(path)
+    # It then reads a file, too, that is shorter than its header says.
+    connection.execute("PRAGMA writable_schema = ON")
+    return connection
+
+
+def _with_header_of(store: RunStore, aside: Path, folder: Path) -> Path:
+    store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    header = bytearray(store.path.read_bytes()[:_HEADER])
+    size = int.from_bytes(header[16:18], "big")
+    # Pages in all, and none of them unused.
+    header[28:40] = (aside.stat().st_size // size).to_bytes(4, "big") + bytes(8)
+    for suffix in ("", _BESIDE[0]):
+        part = aside.with_name(aside.name + suffix)
+        if part.exists():
+            shutil.copyfile(part, folder / part.name)
+    copy = folder / aside.name
+    with copy.open("rb+") as file:
+        file.write(header)
+    return copy
 
 
 def _salvage(whole: _Whole, store: RunStore, number: int) -> dict[str, int]:
