@@ -23,6 +23,8 @@ SECTIONS = {
     "bertscore": "bertscore",
     "sliced": "sliced",
     "start-up": "start_up",
+    "store": "store",
+    "workers": "workers",
 }
 ROUNDS = 5
 RESULTS = Path(__file__).parent / "results"

@@ -11,6 +11,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from headprune import Adapter, DecodePoint
+from headprune.scoring.algorithm import ScoreResult
 
 Captions = dict[tuple[int, int, int], str]
 """(picture, layer, head), 0-based -> what the model says of the picture without that head."""
@@ -94,6 +95,16 @@ def same_captions(first: str, wanted: Captions, other: str, found: Captions) -> 
                 f"picture {picture} without head {layer}.{head}: {first} says {wanted.get(key)!r}, "
                 f"{other} says {found.get(key)!r}"
             )
+
+
+def scored_alike(first: str, wanted: ScoreResult, other: str, found: ScoreResult) -> None:
+    """Check that two contestants came to the same coefficients, bit for bit.
+
+    Raises:
+        DisagreementError: they did not.
+    """
+    if wanted.patch.digest() != found.patch.digest():
+        raise DisagreementError(f"{other} has another patch than {first}")
 
 
 def synchronise(device: torch.device) -> None:

@@ -80,7 +80,7 @@ class Pool:
         self.grow(self.size)
         waited, began = False, time.monotonic()
         while self._loaded is None:
-            self._see_started(_LOOK)
+            self.see_started(_LOOK)
             if not waited and time.monotonic() - began > 30 and not self._placed():
                 notice(f"Ray has no room for a worker yet, which needs {self._needs}: waiting")
                 waited = True
@@ -109,7 +109,7 @@ class Pool:
         while True:
             while not self._idle:
                 self.grow(1)
-                self._see_started(_LOOK)
+                self.see_started(_LOOK)
             try:
                 return _answer(call(self._idle[-1]))
             except _DiedError as error:
@@ -121,7 +121,7 @@ class Pool:
         Raises:
             HeadpruneError: what a task raised.
         """
-        self._see_started(0)
+        self.see_started(0)
         if not self._busy:
             time.sleep(_LOOK / 5)
             return
@@ -139,13 +139,8 @@ class Pool:
                 self._idle.append(actor)
                 yield task, done
 
-    def close(self) -> None:
-        """Let go of all workers."""
-        for actor in [*self._idle, *self._starting.values(), *(actor for actor, _ in self._busy.values())]:
-            ray.kill(actor)
-
-    def _see_started(self, timeout: float) -> None:
-        """Take in workers that have loaded the model."""
+    def see_started(self, timeout: float) -> None:
+        """Take in workers that have loaded the model; wait so many seconds for one."""
         if not self._starting:
             return
         ready, _ = ray.wait([*self._starting], num_returns=1, timeout=timeout)
@@ -164,6 +159,11 @@ class Pool:
                 continue
             self._check(loaded)
             self._idle.append(actor)
+
+    def close(self) -> None:
+        """Let go of all workers."""
+        for actor in [*self._idle, *self._starting.values(), *(actor for actor, _ in self._busy.values())]:
+            ray.kill(actor)
 
     def _check(self, loaded: Loaded) -> None:
         """See that a worker has what all have."""

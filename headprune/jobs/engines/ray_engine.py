@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import RayError
 
 from headprune.errors import HeadpruneError, PictureError, SampleError, notice
 from headprune.hooks.checks import opened
@@ -32,6 +34,9 @@ _MOST_DEATHS = 3
 class RayEngine(Engine):
     """Ray's workers, used in a `with` block.
 
+    Attributes:
+        pool: the workers.
+
     Args:
         recipe: the run's.
 
@@ -49,8 +54,8 @@ class RayEngine(Engine):
     def __enter__(self) -> RayEngine:
         self._connect()
         try:
-            self._pool = Pool(self._recipe)
-            self._first = self._pool.first()
+            self.pool = Pool(self._recipe)
+            self._first = self.pool.first()
         except BaseException:
             self._disconnect()
             raise
@@ -59,7 +64,7 @@ class RayEngine(Engine):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.close()
+        self.pool.close()
         self._disconnect()
 
     @property
@@ -75,7 +80,7 @@ class RayEngine(Engine):
         """How many pictures go together in a task of this kind."""
         number, held = self._job_of(samples, settings)
         if (number, kind) not in self._together:
-            self._together[number, kind] = self._pool.ask(lambda actor: actor.pictures.remote(held, number, kind))
+            self._together[number, kind] = self.pool.ask(lambda actor: actor.pictures.remote(held, number, kind))
         return self._together[number, kind]
 
     def perform(
@@ -93,12 +98,12 @@ class RayEngine(Engine):
         number, held = self._job_of(samples, settings)
         waiting = deque(self._pieces(tasks, samples, settings))
         deaths: dict[int, int] = {}
-        while waiting or self._pool.busy:
-            self._pool.grow(len(waiting) + self._pool.busy)
-            while waiting and self._pool.idle:
+        while waiting or self.pool.busy:
+            self.pool.grow(len(waiting) + self.pool.busy)
+            while waiting and self.pool.idle:
                 task = waiting.popleft()
-                self._pool.start(task, held, number)
-            for task, done in self._pool.finished():
+                self.pool.start(task, held, number)
+            for task, done in self.pool.finished():
                 if isinstance(done, Done):
                     for said in done.notices:
                         notice(said)
@@ -116,7 +121,7 @@ class RayEngine(Engine):
     def _pieces(self, tasks: Sequence[Task], samples: Sequence[Sample], settings: ScoreSettings) -> list[Task]:
         """The tasks in pieces that keep all workers busy. What has to be done together stays so: numbers are the same
         wherever they are made."""
-        wanted = _TASKS_EACH * self._pool.size
+        wanted = _TASKS_EACH * self.pool.size
         pieces = list(tasks)
         if pieces and pieces[0].kind is Kind.CAPTIONS:
             together = self.pictures(Kind.CAPTIONS, samples, settings)
@@ -140,26 +145,42 @@ class RayEngine(Engine):
     def _connect(self) -> None:
         address = self._recipe.ray.address
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         self._ours = not ray.is_initialized()
         if not self._ours:
             return
         try:
-            ray.init(
-                address=address or "local",
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            if address is None:
+                ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                _see_that_someone_answers(address)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError, RayError) as error:
             where = f"Ray's cluster at {address}" if address else "a Ray cluster on this machine"
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise HeadpruneError(
-                f"{where} cannot be had: {first}", "ray status --address tells; --engine local"
-            ) from None
+                f"{where} cannot be had: {first}",
+                "`ray status` there tells how it is; where it asks for a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN",
+            ) from error
 
     def _disconnect(self) -> None:
         if self._ours:
             ray.shutdown()
+
+
+def _see_that_someone_answers(address: str) -> None:
+    """See that something listens at HOST:PORT: Ray itself would try for minutes.
+
+    Raises:
+        OSError, ValueError: nothing does, or that is no address.
+    """
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("an address is HOST:PORT, or auto")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
+        pass
 
 
 def _share(task: Task, wanted: int) -> int:

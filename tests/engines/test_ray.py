@@ -1,0 +1,212 @@
+"""Engine `ray` on a real cluster of nodes that are processes: the bytes of engine `local`, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.ray_cluster import Cluster
+
+pytest.importorskip("ray", reason="Ray, headprune[ray], is not installed")
+MAIN = "from headprune.cli.app import main; main()"
+DEMO = ("score", "demo", "--data", "demo", "--seed", "5", "--layers", "1-3")
+# One scorer of each kind, an edit that compares pictures, and a schedule in which layers follow one another.
+WAYS = {
+    "captions": ("--samples", "24", "--scorer", "rouge"),
+    "sequential": ("--samples", "8", "--scorer", "rouge", "--schedule", "sequential"),
+    "means": ("--samples", "8", "--scorer", "rouge", "--edit", "mean-ablate", "--decode-at", "last"),
+    "likelihoods": ("--samples", "24", "--scorer", "logit"),
+    "gradients": ("--samples", "24", "--scorer", "gradient"),
+}
+
+
+BAD = """
+import headprune
+
+class Bad(headprune.LogitScorer):
+    def score(self, rows):
+        raise ZeroDivisionError("no such luck")
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head and two nodes of one core each."""
+    made = Cluster(Path(tempfile.mkdtemp(prefix="hp", dir="/tmp")))
+    try:
+        made.add()
+        made.add()
+        yield made
+    finally:
+        made.close()
+
+
+def command(cluster: Cluster, *words: str) -> subprocess.Popen[str]:
+    """A command that talks to the cluster, with one thread, begun."""
+    environment = {**cluster.environment, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN, *words],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """How a command ended, and what it said."""
+    try:
+        out, err = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def local(cluster: Cluster, way: str, out: Path) -> bytes:
+    """The patch of engine `local`."""
+    code, _, err = ended(command(cluster, *DEMO, *WAYS[way], "--out", str(out)))
+    assert code == 0, err
+    return (out / "patch.safetensors").read_bytes()
+
+
+def captions_in(run: Path) -> int:
+    """How many captions a run holds by now."""
+    try:
+        with closing(sqlite3.connect(f"file:{run / 'run.sqlite'}?mode=ro", uri=True)) as store:
+            return int(store.execute("SELECT count(*) FROM captions").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_patch_is_that_of_engine_local(cluster, tmp_path, way):
+    expected = local(cluster, way, tmp_path / "local")
+    ray = command(
+        cluster,
+        *DEMO,
+        *WAYS[way],
+        "--engine",
+        "ray",
+        "--address",
+        cluster.address,
+        "--out",
+        str(tmp_path / "ray"),
+        "--json",
+    )
+    code, out, err = ended(ray)
+    assert code == 0, err
+    assert (tmp_path / "ray/patch.safetensors").read_bytes() == expected
+    # Another engine goes on with the same run, and finds it done.
+    again = json.loads(ended(command(cluster, *DEMO, *WAYS[way], "--out", str(tmp_path / "ray"), "--json"))[1])
+    assert again["decoded"] == 0 and again["reused"] == json.loads(out)["decoded"]
+
+
+@pytest.mark.parametrize("victim", ["worker", "node"])
+def test_a_death_costs_its_task_and_nothing_else(cluster, tmp_path, victim):
+    many = ("--samples", "40", "--scorer", "rouge", "--batch-size", "8")
+    code, _, err = ended(command(cluster, *DEMO, *many, "--out", str(tmp_path / "local")))
+    assert code == 0, err
+    run = tmp_path / "ray"
+    process = command(cluster, *DEMO, *many, "--engine", "ray", "--address", cluster.address, "--out", str(run))
+    while captions_in(run) == 0:
+        assert process.poll() is None, ended(process)
+        time.sleep(0.05)
+    before = captions_in(run)
+    if victim == "worker":
+        cluster.actors()[0].kill()
+    else:
+        cluster.kill(cluster.nodes[-1])
+        cluster.add()
+    code, _, err = ended(process)
+    assert code == 0, err
+    assert "a worker died" in err
+    assert before < captions_in(run)
+    assert (run / "patch.safetensors").read_bytes() == (tmp_path / "local/patch.safetensors").read_bytes()
+
+
+def test_a_worker_more_is_found_as_soon_as_there_is_a_node_for_it(tmp_path):
+    alone = Cluster(Path(tempfile.mkdtemp(prefix="hp", dir="/tmp")))
+    try:
+        alone.add()
+        run = tmp_path / "run"
+        process = command(
+            alone,
+            *DEMO,
+            "--samples",
+            "80",
+            "--scorer",
+            "rouge",
+            "--batch-size",
+            "2",
+            "--engine",
+            "ray",
+            "--address",
+            alone.address,
+            "--out",
+            str(run),
+        )
+        while captions_in(run) == 0:
+            assert process.poll() is None, ended(process)
+            time.sleep(0.05)
+        assert len(alone.actors()) == 1
+        alone.add()
+        most = 1
+        while process.poll() is None and most < 2:
+            most = max(most, len(alone.actors()))
+            time.sleep(0.1)
+        assert most == 2
+        code, _, err = ended(process)
+        assert code == 0, err
+    finally:
+        alone.close()
+
+
+def test_what_a_worker_raises_is_said_as_here(cluster, tmp_path):
+    (tmp_path / "mine.py").write_text(BAD)
+    scorer = f"{tmp_path / 'mine.py'}:Bad"
+    words = (*DEMO, "--samples", "4", "--scorer", scorer, "--out", str(tmp_path / "run"))
+    here = ended(command(cluster, *words))
+    shutil.rmtree(tmp_path / "run")
+    there = ended(command(cluster, *words, "--engine", "ray", "--address", cluster.address))
+    assert here[0] == there[0] == 3
+    error = next(line for line in here[2].splitlines() if line.startswith("error:"))
+    assert "no such luck" in error and error in there[2].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--engine", "ray", "--address", "127.0.0.1:9"), "Ray's cluster at 127.0.0.1:9 cannot be had"),
+        (("--address", "auto"), "there are settings for Ray, and the engine is local"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_is_said(cluster, tmp_path, options, said):
+    code, _, err = ended(command(cluster, *DEMO, "--samples", "4", *options, "--out", str(tmp_path / "run")))
+    assert code in (1, 2) and said in err and "Traceback" not in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_that_no_node_has_room_for_is_said(cluster, tmp_path):
+    (tmp_path / "recipe.toml").write_text("[ray]\ncpus = 7\n")
+    words = (
+        "--samples",
+        "4",
+        "--recipe",
+        str(tmp_path / "recipe.toml"),
+        "--engine",
+        "ray",
+        "--address",
+        cluster.address,
+    )
+    code, _, err = ended(command(cluster, *DEMO, *words, "--out", str(tmp_path / "run")))
+    assert code == 1 and "no node of the cluster has room for a worker, which needs 7 CPU, 2." in err

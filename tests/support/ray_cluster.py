@@ -1,0 +1,85 @@
+"""A real Ray cluster on this machine: nodes that are processes of their own, to be added and killed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+RAY = "import sys; from ray.scripts.scripts import main; sys.argv[0] = 'ray'; main()"
+
+
+# Whoever talks to the cluster has to know its token.
+AUTHENTICATED = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+class Cluster:
+    """A head, which has no core for workers, and nodes that join it.
+
+    Attributes:
+        address: of the head.
+        environment: what a process needs to talk to it.
+
+    Args:
+        folder: where Ray writes; a short path, as sockets lie in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.environment = {**os.environ, **AUTHENTICATED, "RAY_USAGE_STATS_ENABLED": "0"}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{port}"
+        self._folder = folder
+        options = (f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
+        self.nodes = [self._start("--head", *options, cpus=0)]
+        deadline = time.monotonic() + 60
+        while self._ray("health-check", "--address", self.address).wait():
+            assert time.monotonic() < deadline, "Ray's head does not start"
+
+    def add(self, cpus: int = 1) -> subprocess.Popen[bytes]:
+        """One more node."""
+        self.nodes.append(self._start(f"--address={self.address}", cpus=cpus))
+        return self.nodes[-1]
+
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """A node's end without a word: SIGKILL to all its processes."""
+        processes = [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]
+        for process in processes:
+            process.kill()
+        node.wait()
+
+    def actors(self) -> list[psutil.Process]:
+        """The processes of all workers."""
+        running = [psutil.Process(node.pid) for node in self.nodes if node.poll() is None]
+        children = [child for process in running for child in process.children(recursive=True)]
+        return [child for child in children if _titled(child, "ray::Actor")]
+
+    def close(self) -> None:
+        """The end of all nodes."""
+        for node in reversed(self.nodes):
+            if node.poll() is None:
+                self.kill(node)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, *options: str, cpus: int) -> subprocess.Popen[bytes]:
+        of_each = ("--node-ip-address=127.0.0.1", "--object-store-memory=200000000", "--block")
+        return self._ray("start", *options, *of_each, f"--num-cpus={cpus}")
+
+    def _ray(self, *words: str) -> subprocess.Popen[bytes]:
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([sys.executable, "-c", RAY, *words], env=self.environment, **silent)
+
+
+def _titled(process: psutil.Process, title: str) -> bool:
+    try:
+        return title in " ".join(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return False
