@@ -113,5 +113,5 @@ def export(
 
         rows = export_run(run, out, table)
         document = {"run": str(run), "out": str(out), "table": table, "rows": rows}
-        output.result(document, lambda console: console.print(f"{rows:,} rows"))
+        output.result(document, lambda console: console.print(f"{rows:,} {'row' if rows == 1 else 'rows'}"))
         output.wrote(table, out)
