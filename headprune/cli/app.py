@@ -24,6 +24,7 @@ from headprune.cli import (
     plugins,
     recipe,
     report,
+    runs,
     score,
 )
 
@@ -77,6 +78,7 @@ app.command("convert", short_help="Write a LAVIS model as a transformers checkpo
 app.add_typer(patch.app, name="patch")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(runs.app, name="runs")
 
 
 def main() -> None:

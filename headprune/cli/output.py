@@ -92,7 +92,8 @@ def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
         except KeyboardInterrupt as error:
             output.error(
                 "interrupted",
-                "give the same command again: headprune score goes on where it stopped, others begin anew",
+                "give the same command again: headprune score and runs resume go on where they stopped, "
+                "others begin anew",
             )
             _end(error, ExitCode.INTERRUPTED, debug)
         except typer.Exit:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headprune.cli import options as o
-from headprune.cli.expense import agree
-from headprune.cli.output import Output, numbers, reporting
-from headprune.cli.progress import scoring_progress
+from headprune.cli.output import Output, reporting
+from headprune.cli.scoring import run_score
 
 if TYPE_CHECKING:
-    from headprune.jobs.score import Scored
     from headprune.recipes.schema import Recipe
 
 
@@ -102,46 +100,7 @@ def score(
             return
         if out is None:
             raise UsageError("score needs a run folder", "--out RUN")
-        from headprune.cli.tables import head_table
-        from headprune.jobs.score import expense_of_score, perform_score
-
-        agree(output, expense_of_score(resolved.recipe), yes, dry_run=True)
-        with scoring_progress(output) as progress:
-            scored = perform_score(resolved.recipe, out, progress)
-        if scored.result.reused:
-            output.note(f"{scored.result.reused} results were in the run folder already and are not made again")
-        output.result(_document(scored), lambda console: console.print(head_table(scored.result)))
-        output.wrote("patch", scored.patch)
-        output.wrote("run", scored.run)
-
-
-def _document(scored: Scored) -> dict[str, Any]:
-    result = scored.result
-    means = {"importance": result.patch.importance, "alpha": result.patch.alpha}
-    limits = {"importance": result.importance_limits, "alpha": result.alpha_limits}
-    return {
-        "patch": str(scored.patch),
-        "run": str(scored.run),
-        "samples": len(scored.result.drawn.samples),
-        "left_out": [{"id": sample.id, "reason": sample.reason} for sample in scored.result.drawn.left_out],
-        "layers": [
-            {
-                "layer": layer,
-                **{
-                    name: {
-                        "mean": numbers(means[name][layer]),
-                        "low": numbers(limits[name][0][row]),
-                        "high": numbers(limits[name][1][row]),
-                    }
-                    for name in means
-                },
-            }
-            for row, layer in enumerate(result.layers)
-        ],
-        "seconds": scored.seconds,
-        "decoded": result.decoded,
-        "reused": result.reused,
-    }
+        run_score(output, resolved.recipe, out, yes, dry_run=True)
 
 
 def _say_what_would_be_done(output: Output, recipe: Recipe) -> None:

@@ -24,6 +24,12 @@ def is_local(name: str) -> bool:
     return _LOCAL.fullmatch(name) is not None or name.endswith(".py")
 
 
+def recorded_name(name: str) -> str:
+    """A plugin's name for records: of a file its name and class, wherever it lies and however it was typed. Which file
+    it was its sha256 tells."""
+    return Path(name).name if is_local(name) else name
+
+
 class _Uncached(SourceFileLoader):
     """Reads the file as it is: Python's cache tells its versions apart by the second only, and litters its folder."""
 

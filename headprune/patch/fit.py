@@ -8,6 +8,7 @@ from importlib.metadata import version
 import torch
 
 from headprune.errors import PatchError
+from headprune.hooks.local import recorded_name
 from headprune.patch.patch import ModelRecord, Patch
 from headprune.towers.adapter import Adapter
 
@@ -48,7 +49,7 @@ def model_record(adapter: Adapter) -> ModelRecord:
     ref, geometry = adapter.ref, adapter.geometry
     return ModelRecord(
         name=ref.name,
-        backend=ref.backend,
+        backend=recorded_name(ref.backend),
         revision=ref.revision,
         layers=geometry.layers,
         heads=geometry.heads,

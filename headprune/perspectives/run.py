@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from headprune.errors import HeadpruneError
 from headprune.patch.patch import ModelRecord
-from headprune.runs.result import RESULT, load_result, save_result
+from headprune.runs.result import RESULT, load_plain, load_result, save_result
 
 KINDS = {
     "dataflow": "headprune.perspectives.dataflow:DataFlow",
@@ -88,6 +88,15 @@ def holds_run(folder: Path) -> bool:
     return (folder / RESULT).is_file()
 
 
+def load_info(folder: Path) -> RunInfo:
+    """How a run came about, without what was found.
+
+    Raises:
+        HeadpruneError: `folder` holds none, or it is not as headprune writes it.
+    """
+    return _info(folder, load_plain(folder))
+
+
 def load_run(folder: Path) -> Run:
     """Read a run.
 
@@ -95,14 +104,23 @@ def load_run(folder: Path) -> Run:
         HeadpruneError: `folder` holds none, or it is not as headprune writes it.
     """
     raw = load_result(folder)
+    info = _info(folder, raw)
     try:
-        info = RunInfo.model_validate(raw["info"])
         module, _, name = KINDS[info.kind].partition(":")
         kind = TypeAdapter(getattr(import_module(module), name))
         before, after = (None if raw[side] is None else kind.validate_python(raw[side]) for side in ("before", "after"))
     except (KeyError, TypeError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise HeadpruneError(
-            f"the result in {folder} is not as headprune writes it: {first}", "make it again"
-        ) from error
+        raise _unlike(folder, error) from error
     return Run(folder, info, before, after)
+
+
+def _info(folder: Path, raw: Any) -> RunInfo:
+    try:
+        return RunInfo.model_validate(raw["info"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise _unlike(folder, error) from error
+
+
+def _unlike(folder: Path, error: Exception) -> HeadpruneError:
+    first = str(error).splitlines()[0]
+    return HeadpruneError(f"the result in {folder} is not as headprune writes it: {first}", "make it again")

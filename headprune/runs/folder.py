@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from headprune.errors import HeadpruneError, UsageError
 from headprune.files import cannot_write, make_folder, refuse_unless_free, unmake, writing
 from headprune.runs.lock import LOCK, lock
-from headprune.runs.repair import repair
+from headprune.runs.opening import FILE, DamagedStoreError
+from headprune.runs.repair import last_aside, repair, unfinished
 from headprune.runs.sessions import FAILED, FINISHED, INTERRUPTED, Log
-from headprune.runs.store import FILE, DamagedStoreError, RunStore, canonical
+from headprune.runs.store import RunStore, canonical
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -70,7 +71,7 @@ class RunFolder:
             held = lock(path)
         except OSError as error:
             raise cannot_write(path, error) or error from error
-        resumed = (path / FILE).is_file()
+        resumed = (path / FILE).is_file() or bool(last_aside(path))
         try:
             store = _opened(path, identity, recipe)
         except BaseException:
@@ -151,7 +152,8 @@ def _end_session(log: Log, error: BaseException | None) -> None:
 
 def _opened(path: Path, identity: Mapping[str, Any], recipe: str) -> RunStore:
     try:
-        store = RunStore.open(path)
+        aside = unfinished(path)
+        store = repair(path, aside) if aside else RunStore.open(path)
     except DamagedStoreError:
         store = repair(path)
     try:

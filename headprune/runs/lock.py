@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCK = "run.lock"
+# Seconds: whoever asks whether a folder is locked holds the lock for a moment.
+_PATIENCE = 1.0
 
 
 def lock(folder: Path) -> BaseFileLock:
@@ -21,7 +23,7 @@ def lock(folder: Path) -> BaseFileLock:
     """
     from filelock import FileLock, Timeout
 
-    taken = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    taken = FileLock(folder / LOCK, timeout=_PATIENCE, thread_local=False)
     try:
         taken.acquire()
     except Timeout:
@@ -34,7 +36,22 @@ def lock(folder: Path) -> BaseFileLock:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process works in a run folder now. Asks without leaving a trace."""
+    """Whether a process works in a run folder now. Leaves no trace, and asks of folders that others own, too."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return _cannot_be_locked(folder)
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none, or who may not even read it
+        return False
+    return False
+
+
+def _cannot_be_locked(folder: Path) -> bool:
     from filelock import FileLock, Timeout
 
     if not (folder / LOCK).is_file():

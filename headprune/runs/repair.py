@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
-from itertools import count
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from headprune.errors import notice
+from headprune.runs.opening import FILE, connect, worded
 from headprune.runs.schema import transaction
-from headprune.runs.store import FILE, RunStore, digest_of, worded
+from headprune.runs.sessions import COLUMNS as SESSION
+from headprune.runs.store import RunStore, digest_of
 from headprune.runs.sums import row_sum
 
 COLUMNS = {
@@ -22,7 +25,7 @@ COLUMNS = {
     "captions": ("id", "context_id", "sample_id", "layer", "head", "text", "sum"),
     "scores": ("id", "context_id", "sample_id", "layer", "head", "scorer_id", "value", "sum"),
     "importances": ("id", "patch", "sample_id", "layer", "head", "value", "sum"),
-    "sessions": (*("id", "started", "ended", "state", "host", "process", "user", "folder", "environment", "seconds"),),
+    "sessions": SESSION,
     "stages": ("id", "session_id", "stage", "total", "reused", "made", "seconds"),
     "errors": ("id", "session_id", "at", "kind", "sample", "message", "hint"),
 }
@@ -33,24 +36,39 @@ _SUMMED = {
     "importances": ("patch", "sample_id", "layer", "head", "value"),
 }
 _OWNER = {"context_id": "contexts", "sample_id": "samples", "scorer_id": "scorers"}
-_ASIDE = ("", "-wal", "-shm", "-journal")
+_BESIDE = ("-wal", "-shm", "-journal")
+# Under which `meta` tells how many damaged stores were looked through.
+_REPAIRED = "repaired"
+# Of an SQLite file, in bytes.
+_HEADER = 100
 # The least that a row takes up, in bytes.
 _ROW = 24
 Row = tuple[Any, ...]
 
 
-def repair(folder: Path) -> RunStore:
+def repair(folder: Path, number: int = 0) -> RunStore:
     """Put the damaged store of `folder`, which is locked, aside, and open a new one with every row whose sum matches.
+
+    Args:
+        folder: of the run.
+        number: of the damaged store that is put aside already, as `unfinished` says where a repair was cut off.
 
     Raises:
         HeadpruneError: the folder cannot be written.
     """
-    aside = _put_aside(folder)
+    if not number:
+        number = last_aside(folder) + 1
+        _move(folder, number, "")
+    if not (folder / FILE).exists():
+        # Behind the file itself: before it, SQLite would take what the file holds without its log for all there is.
+        for suffix in _BESIDE:
+            if (folder / (FILE + suffix)).exists():
+                _move(folder, number, suffix)
+    aside = _place(folder, number, "")
     store = RunStore.open(folder)
     try:
-        with closing(sqlite3.connect(aside)) as damaged:
-            damaged.text_factory = lambda text: text.decode("utf-8", "replace")
-            kept = _salvage(_Whole(damaged, aside.stat().st_size), store)
+        with worded(aside), _readable(aside, store) as damaged:
+            kept = _salvage(_Whole(damaged, aside.stat().st_size), store, number)
     except BaseException:
         store.close()
         raise
@@ -59,21 +77,76 @@ def repair(folder: Path) -> RunStore:
     return store
 
 
-def _put_aside(folder: Path) -> Path:
-    path = folder / FILE
-    aside = next(place for number in count(1) if not (place := path.with_name(f"{FILE}.damaged-{number}")).exists())
-    # The file itself last: where this is cut off, the next run finds it damaged once more.
-    for suffix in reversed(_ASIDE):
-        part = path.with_name(FILE + suffix)
+def unfinished(folder: Path) -> int:
+    """Which of the damaged stores that were put aside in `folder` is still to be looked through; 0 is none.
+
+    Raises:
+        HeadpruneError: the store cannot be read.
+    """
+    last = last_aside(folder)
+    if not last or not (folder / FILE).exists():
+        return last
+    with RunStore.open(folder, create=False) as store:
+        return 0 if int(store.meta(_REPAIRED) or 0) >= last else last
+
+
+def last_aside(folder: Path) -> int:
+    """How many damaged stores were put aside in `folder`."""
+    numbers = (path.name.rpartition("-")[2] for path in folder.glob(f"{FILE}.damaged-*"))
+    return max((int(number) for number in numbers if number.isdecimal()), default=0)
+
+
+def _place(folder: Path, number: int, suffix: str) -> Path:
+    return folder / f"{FILE}.damaged-{number}{suffix}"
+
+
+def _move(folder: Path, number: int, suffix: str) -> None:
+    (folder / (FILE + suffix)).rename(_place(folder, number, suffix))
+
+
+@contextmanager
+def _readable(aside: Path, store: RunStore) -> Iterator[sqlite3.Connection]:
+    """A connection to a damaged store; to a copy with the header of `store`, which is new, where it has none."""
+    with TemporaryDirectory() as folder:
+        damaged = _leniently(aside)
+        try:
+            damaged.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError:
+            damaged.close()
+            damaged = _leniently(_with_header_of(store, aside, Path(folder)))
+        with closing(damaged):
+            yield damaged
+
+
+def _leniently(path: Path) -> sqlite3.Connection:
+    connection = connect(path)
+    # It then reads a file, too, that is shorter than its header says.
+    connection.execute("PRAGMA writable_schema = ON")
+    return connection
+
+
+def _with_header_of(store: RunStore, aside: Path, folder: Path) -> Path:
+    store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    header = bytearray(store.path.read_bytes()[:_HEADER])
+    size = int.from_bytes(header[16:18], "big")
+    # Pages in all, and none of them unused.
+    header[28:40] = (aside.stat().st_size // size).to_bytes(4, "big") + bytes(8)
+    for suffix in ("", _BESIDE[0]):
+        part = aside.with_name(aside.name + suffix)
         if part.exists():
-            part.replace(aside.with_name(aside.name + suffix))
-    return aside
+            shutil.copyfile(part, folder / part.name)
+    copy = folder / aside.name
+    with copy.open("rb+") as file:
+        file.write(header)
+    return copy
 
 
-def _salvage(whole: _Whole, store: RunStore) -> dict[str, int]:
+def _salvage(whole: _Whole, store: RunStore, number: int) -> dict[str, int]:
     """Copy every row that is whole, in one transaction; return how many results of each kind."""
     with worded(store.path), transaction(store.connection):
         kept = {table: _copy(store.connection, table, whole.rows(table)) for table in COLUMNS}
+        done = (_REPAIRED, str(number), row_sum(_REPAIRED, str(number)))
+        store.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", done)
     return {table: kept[table] for table in ("captions", "scores", "importances") if kept[table]}
 
 
@@ -103,6 +176,8 @@ class _Whole:
                 whole = row_sum(*row[:2]) == row[2]
             elif table in _SUMMED:
                 whole = self._matches(table, row)
+            elif table in ("stages", "errors"):
+                whole = row[1] in self._named.get("sessions", {})
             else:
                 whole = True
             if whole:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,30 @@ def load_result(folder: Path) -> Any:
     Raises:
         HeadpruneError: there is no result, or it cannot be read.
     """
+    plain = load_plain(folder)
+    with _worded(folder):
+        return _unpacked(plain, load_file(folder / TENSORS))
+
+
+def load_plain(folder: Path) -> Any:
+    """The same without the arrays, in whose places their names stand.
+
+    Raises:
+        HeadpruneError: there is no result, or it cannot be read.
+    """
     if not (folder / RESULT).is_file():
         raise HeadpruneError(
             f"{folder} holds no result: there is no {RESULT} in it",
             "name a folder that headprune layers, heatmap, lesion or another perspective wrote",
         )
+    with _worded(folder):
+        return json.loads((folder / RESULT).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _worded(folder: Path) -> Iterator[None]:
     try:
-        plain = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        return _unpacked(plain, load_file(folder / TENSORS))
+        yield
     except (OSError, ValueError, KeyError, RecursionError, SafetensorError) as error:
         raise HeadpruneError(f"the result in {folder} cannot be read: {error}", "make the run again") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from headprune.runs.sums import row_sum
 
@@ -41,7 +41,7 @@ CREATE TABLE importances (
 CREATE TABLE sessions (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT, state TEXT NOT NULL,
     host TEXT NOT NULL, process INTEGER NOT NULL, user TEXT NOT NULL, folder TEXT NOT NULL,
-    environment TEXT NOT NULL, seconds REAL);
+    environment TEXT NOT NULL, seconds REAL NOT NULL);
 CREATE TABLE stages (
     id INTEGER PRIMARY KEY, session_id INTEGER NOT NULL REFERENCES sessions, stage TEXT NOT NULL,
     total INTEGER NOT NULL, reused INTEGER NOT NULL, made INTEGER NOT NULL, seconds REAL NOT NULL,
@@ -81,6 +81,17 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     for known in range(version, VERSION):
         MIGRATIONS[known](connection)
     _tell_version(connection)
+
+
+def schema_of(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """(name, statement) of every table and view."""
+    return {(name, sql) for name, sql in connection.execute("SELECT name, sql FROM sqlite_master") if sql}
+
+
+def _todays() -> set[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        create(connection)
+        return schema_of(connection)
 
 
 def _tell_version(connection: sqlite3.Connection) -> None:
@@ -145,3 +156,5 @@ def _from_1_to_2(connection: sqlite3.Connection) -> None:
 
 
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1_to_2}
+SCHEMA = _todays()
+"""What a store of today's version holds, whatever else somebody may have put into it."""

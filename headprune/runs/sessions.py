@@ -11,17 +11,19 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from headprune.errors import HeadpruneError
+from headprune.runs.opening import worded
+from headprune.runs.schema import transaction
 from headprune.runs.store import RunStore
 
-_COLUMNS = ("id", "started", "ended", "state", "host", "process", "user", "folder", "environment", "seconds")
+COLUMNS = ("id", "started", "ended", "state", "host", "process", "user", "folder", "environment", "seconds")
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
 
@@ -57,7 +59,7 @@ class Session:
         host, process, user: whose it is.
         folder: the current folder, from which relative paths of its recipe are taken.
         environment: versions and hardware.
-        seconds: how long it worked; None where it did not end.
+        seconds: how long it worked; where it did not end, until it last stored a result.
         stages, errors: in order.
     """
 
@@ -70,20 +72,30 @@ class Session:
     user: str
     folder: str
     environment: Mapping[str, Any]
-    seconds: float | None
+    seconds: float
     stages: tuple[Stage, ...]
     errors: tuple[Error, ...]
 
+    @property
+    def last(self) -> str:
+        """When it was last at work, UTC, by the clock of its beginning."""
+        try:
+            last = datetime.fromisoformat(self.started) + timedelta(seconds=self.seconds)
+        except (TypeError, ValueError, OverflowError):  # damaged
+            return str(self.started)
+        return last.isoformat(timespec="seconds")
+
 
 class Log:
-    """Writes down one session as it goes."""
+    """Writes down one session as it goes: what a process that is killed has done until then stands there, too."""
 
     def __init__(self, store: RunStore, environment: Mapping[str, Any]) -> None:
         self._store = store
         self._began = time.monotonic()
+        self._stage: _Open | None = None
         statement = (
-            "INSERT INTO sessions (started, state, host, process, user, folder, environment) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO sessions (started, state, host, process, user, folder, environment, seconds) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
         )
         told = json.dumps(dict(environment), sort_keys=True)
         store.write(statement, [(_now(), RUNNING, socket.gethostname(), os.getpid(), _user(), str(Path.cwd()), told)])
@@ -91,20 +103,32 @@ class Log:
 
     @contextmanager
     def stage(self, name: str, total: int, reused: int) -> Iterator[None]:
-        """A stage of the work, written down when it begins and when it ends, well or not."""
-        began, before = time.monotonic(), self._made()
-        values = (self._session, name, total, reused, 0, 0.0)
+        """A stage of the work, written down when it begins, with each result that is stored, and when it ends, well or
+        not. One that begins again goes on."""
+        # What this session made before is not reused.
         self._store.write(
-            "INSERT OR REPLACE INTO stages (session_id, stage, total, reused, made, seconds) VALUES (?, ?, ?, ?, ?, ?)",
-            [values],
+            "INSERT INTO stages (session_id, stage, total, reused, made, seconds) VALUES (?, ?, ?, ?, 0, 0) "
+            "ON CONFLICT DO UPDATE SET total = excluded.total, reused = max(0, excluded.reused - made)",
+            [(self._session, name, total, reused)],
         )
+        query = "SELECT id, seconds FROM stages WHERE session_id = ? AND stage = ?"
+        id_, before = self._store.all(query, self._session, name)[0]
+        self._stage = _Open(id_, time.monotonic() - before)
         try:
             yield
         finally:
-            self._store.write(
-                "UPDATE stages SET made = ?, seconds = ? WHERE session_id = ? AND stage = ?",
-                [(self._made() - before, time.monotonic() - began, self._session, name)],
-            )
+            with worded(self._store.path), transaction(self._store.connection):
+                self.count(0)
+            self._stage = None
+
+    def count(self, made: int) -> None:
+        """So many results were stored; call it within their transaction."""
+        if self._stage is None:
+            return
+        now, execute = time.monotonic(), self._store.connection.execute
+        values = (made, now - self._stage.began, self._stage.id)
+        execute("UPDATE stages SET made = made + ?, seconds = ? WHERE id = ?", values)
+        execute("UPDATE sessions SET seconds = ? WHERE id = ?", (now - self._began, self._session))
 
     def error(self, error: BaseException, sample: str | None = None) -> None:
         """Something that went wrong."""
@@ -122,23 +146,35 @@ class Log:
             [(_now(), state, time.monotonic() - self._began, self._session)],
         )
 
-    def _made(self) -> int:
-        return int(self._store.all("SELECT (SELECT count(*) FROM captions) + (SELECT count(*) FROM scores)")[0][0])
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """The stage that a session is in: its row, and when it would have begun had it been worked on all the time."""
+
+    id: int
+    began: float
 
 
 def sessions(store: RunStore) -> tuple[Session, ...]:
     """Every session of a run, in order."""
-    found = store.all(f"SELECT {', '.join(_COLUMNS)} FROM sessions ORDER BY id")  # noqa: S608
+    found = store.all(f"SELECT {', '.join(COLUMNS)} FROM sessions ORDER BY id")  # noqa: S608
     stages = store.all("SELECT session_id, stage, total, reused, made, seconds FROM stages ORDER BY id")
     errors = store.all("SELECT session_id, at, kind, sample, message, hint FROM errors ORDER BY id")
     return tuple(
         Session(
-            **dict(zip(_COLUMNS, row, strict=True)) | {"environment": _read(row[8])},
+            **dict(zip(COLUMNS, row, strict=True)) | {"environment": _read(row[8])},
             stages=tuple(Stage(*stage[1:]) for stage in stages if stage[0] == row[0]),
             errors=tuple(Error(*error[1:]) for error in errors if error[0] == row[0]),
         )
         for row in found
     )
+
+
+def progress(found: Sequence[Session]) -> tuple[int, int]:
+    """How many results a run has, and of how many, by what its sessions say of the stages that they came to."""
+    latest = {stage.stage: stage for session in found for stage in session.stages}
+    done = sum(min(stage.reused + stage.made, stage.total) for stage in latest.values())
+    return done, sum(stage.total for stage in latest.values())
 
 
 def last_session(store: RunStore) -> Session | None:

@@ -15,30 +15,27 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from headprune.errors import HeadpruneError, notice
-from headprune.runs.schema import VERSION, VERSION_KEY, create, migrate, transaction
+from headprune.runs.opening import FILE as FILE
+from headprune.runs.opening import opened, worded
+from headprune.runs.schema import transaction
 from headprune.runs.sums import row_sum
 
 if TYPE_CHECKING:
     from headprune.runs.sessions import Log
 
-FILE = "run.sqlite"
 WHOLE = -1
 """The layer of a caption that the whole model made."""
 REFERENCE = -1
 """The head of a caption that the unchanged model made."""
 Key = tuple[str, int, int]
 """Sample id, layer, head; layer and head 0-based, or WHOLE and REFERENCE."""
-
-
-class DamagedStoreError(HeadpruneError):
-    """A store that SQLite cannot read, or not as a whole."""
 
 
 def canonical(value: Any) -> str:
@@ -68,7 +65,10 @@ class RunStore:
 
     @classmethod
     def open(cls, folder: str | Path, create: bool = True) -> RunStore:
-        """Open the store of `folder`, which exists; with `create` an absent store is made.
+        """Open the store of `folder`, which exists; with `create` an absent one is made, an old one brought up to date.
+
+        Without `create` a store that an older headprune wrote, or that may not be written to, is read from a copy in
+        memory: to look at a run changes nothing of it.
 
         Raises:
             HeadpruneError: there is no store (without `create`), or a newer headprune wrote it.
@@ -79,17 +79,7 @@ class RunStore:
             raise HeadpruneError(
                 f"{folder} holds no run: there is no {FILE} in it", "name a folder that `headprune score` wrote"
             )
-        with worded(path):
-            connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-        # A damaged letter is seen by its row's sum, and must not keep the others from being read.
-        connection.text_factory = lambda text: text.decode("utf-8", "replace")
-        try:
-            with worded(path):
-                _prepare(path, connection)
-        except BaseException:
-            connection.close()
-            raise
-        return cls(path, connection)
+        return cls(path, opened(path, create))
 
     def __enter__(self) -> RunStore:
         return self
@@ -237,7 +227,10 @@ class RunStore:
                 (owned_by, ids[key[0]], key[1], key[2], *row(key, self._pictures.get(key[0], ""), value))
                 for key, value in ((_plain(key), value) for key, value in rows.items())
             )
+            before = self.connection.total_changes
             self.connection.executemany(statement, values)
+            if self.log:
+                self.log.count(self.connection.total_changes - before)
 
     def _sample(self, name: str) -> int:
         """The row of a sample with its picture, made where there is none."""
@@ -292,71 +285,3 @@ def _finite(rows: Mapping[Key, float]) -> dict[Key, float]:
 def digest_of(text: str) -> str:
     """The sha256 of a description, under which it is stored."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _prepare(path: Path, connection: sqlite3.Connection) -> None:
-    """Make the tables of a new file, bring those of an old one up to date, or make sure that it is whole and ours."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    recorded = _recorded_version(connection)
-    if recorded is not None and recorded != version:
-        raise damaged(path, "its header is not what it was")
-    if version > VERSION:
-        raise HeadpruneError(
-            f"{path} was written by a newer headprune (store version {version}, this one knows {VERSION})",
-            "upgrade headprune, or choose another --out",
-        )
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if version == 0 and tables:
-        raise HeadpruneError(f"{path} is an SQLite file, but not one of headprune's", "choose another --out")
-    if tables and connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-        raise damaged(path, "its check failed")
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        notice(f"{path.parent} takes no write-ahead log: the store keeps a journal of mode {mode}")
-    if not tables:
-        with transaction(connection):
-            # Another process may have been quicker.
-            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                create(connection)
-    elif version < VERSION:
-        with transaction(connection):
-            migrate(connection, version)
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _recorded_version(connection: sqlite3.Connection) -> int | None:
-    """The version that a store's own row tells; None where there is none, as in a store of version 1."""
-    try:
-        found = connection.execute("SELECT value, sum FROM meta WHERE key = ?", (VERSION_KEY,)).fetchone()
-    except sqlite3.OperationalError:
-        return None
-    return int(found[0]) if found and row_sum(VERSION_KEY, found[0]) == found[1] else None
-
-
-@contextmanager
-def worded(path: Path) -> Iterator[None]:
-    """Turn SQLite's exceptions into a HeadpruneError with the next step; a misuse of this class stays what it is."""
-    try:
-        yield
-    except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError):
-        raise
-    except sqlite3.OperationalError as error:
-        raise HeadpruneError(f"{path}: {error}", _next_step(str(error))) from error
-    except sqlite3.DatabaseError as error:
-        raise damaged(path, str(error)) from error
-
-
-def _next_step(message: str) -> str:
-    if "locked" in message:
-        return "another process works in this run: wait for it, or choose another --out"
-    if "full" in message or "I/O" in message:
-        return "free some space, then run the same command again: what was finished is kept"
-    return "check that the folder is there and that you may write to it"
-
-
-def damaged(path: Path, reason: str) -> DamagedStoreError:
-    """The error for a damaged store."""
-    return DamagedStoreError(
-        f"{path} is damaged: {reason}",
-        f"headprune runs resume {path.parent} keeps what is whole of it and makes the rest again",
-    )

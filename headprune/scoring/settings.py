@@ -10,6 +10,7 @@ from headprune.edits.edit import Comparable, Edit
 from headprune.hooks.blame import blaming
 from headprune.hooks.checks import checked_description
 from headprune.hooks.kinds import AnyScorer, GradientScorer
+from headprune.hooks.local import recorded_name
 from headprune.towers.batches import Batch
 from headprune.types import DecodePoint, Generation, Geometry, Schedule
 
@@ -61,10 +62,14 @@ class ScoreSettings:
         """What is done to a head, for patch and store."""
         if self.by_gradients:
             return {"name": "derivative"}
-        return {"name": self.edit_name, **self.edit_origin, **self.edit.settings.model_dump(mode="json")}
+        return {"name": recorded_name(self.edit_name), **self.edit_origin, **self.edit.settings.model_dump(mode="json")}
 
     def scorer_record(self) -> dict[str, Any]:
         """What determines a score, for patch and store."""
         name = f"scorer {self.scorer_name!r}"
         with blaming(name, self.scorer):
-            return {"name": self.scorer_name, **self.scorer_origin, **checked_description(self.scorer, name)}
+            return {
+                "name": recorded_name(self.scorer_name),
+                **self.scorer_origin,
+                **checked_description(self.scorer, name),
+            }

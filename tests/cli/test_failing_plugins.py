@@ -86,7 +86,7 @@ def test_a_scorer_that_is_wrong_loses_no_caption(place, score, case):
     body, said = SCORERS[case]
     bad(place, "Base", body)
     words = (*score, "--layers", 0, "--samples", 3, "--scorer", "./bad.py:Bad")
-    assert "what was made so far is kept in run" in refused(place, words, said)
+    assert "what was made so far is kept: headprune runs resume" in refused(place, words, said)
     again = (*score, "--layers", 0, "--samples", 3, "--scorer", "./bad.py:Bad", "--out", "run")
     before = place.run(*again).stderr
     assert "captions: 15 of 15" in before and "captions: 0 of 15" not in before

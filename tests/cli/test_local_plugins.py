@@ -72,9 +72,13 @@ WORDS = (
 def test_a_file_of_every_kind(mine):
     assert mine.document(*WORDS, "--out", "run")["samples"] == 3
     info = load_patch(mine / "run" / "patch.safetensors").info
-    assert info.model.backend == "./mine.py:Plain" and info.sample_ids[0].startswith("data/")
+    assert info.model.backend == "mine.py:Plain" and info.sample_ids[0].startswith("data/")
     digest = hashlib.sha256((mine / "overlap.py").read_bytes()).hexdigest()
-    assert info.scorer["sha256"] == digest and info.edit["name"] == "./mine.py:Whisper"
+    assert info.scorer["sha256"] == digest and info.edit["name"] == "mine.py:Whisper"
+    # The run's own recipe names the files by their whole paths: they are the same files.
+    before = (mine / "run" / "patch.safetensors").read_bytes()
+    assert mine.document("runs", "resume", "run", "--allow-local-plugins")["decoded"] == 0
+    assert (mine / "run" / "patch.safetensors").read_bytes() == before
     for command in (
         ("apply", "model", "run/patch.safetensors", "--prune", "count=1", "--out", "out"),
         ("caption", "model", "data/" + next((mine / "data").glob("*.png")).name),
@@ -138,7 +142,7 @@ def test_a_scorer_that_fails_halfway_loses_nothing(mine):
     said = failed.stderr
     assert failed.exit_code == 3
     assert "scorer Faulty failed at overlap.py line 25: ZeroDivisionError: no such luck" in said
-    assert "what was made so far is kept in run" in said and "overlap.py: mend it there" in said
+    assert "what was made so far is kept: headprune runs resume" in said and "overlap.py: mend it there" in said
     (mine / "fault").unlink()
     assert mine.document(*words)["reused"] == 3 * 5  # the unchanged model and four heads
 

@@ -11,6 +11,8 @@ import pytest
 
 import headprune
 from headprune import save_patch
+from headprune.errors import DataError
+from headprune.runs import RunFolder
 from tests.support.patches import patch_of
 
 HEAVY = ("torch", "transformers", "datasets", "bert_score", "nltk", "mlflow", "wandb")
@@ -35,10 +37,16 @@ finally:
         (["plugins", "list"], "bertscore"),
         (["patch", "show", "patch.safetensors"], "isolate"),
         (["recipe", "schema"], "decode_at"),
+        (["runs", "list"], "finished"),
+        (["runs", "show", "run"], "a cat on a mat is gone"),
+        (["runs", "export", "run", "--out", "results.csv"], "1 row"),
     ],
 )
 def test_light_commands_load_no_torch(tmp_path: Path, words: list[str], shown: str):
     save_patch(patch_of([[0.1, 0.2], [0.3, 0.4]]), tmp_path / "patch.safetensors")
+    with RunFolder.claim(tmp_path / "run", {"model": "demo"}, "") as run:
+        run.store.add_captions(run.store.context({}), {("a", 0, 0): "a cat"})
+        run.store.log.error(DataError("a cat on a mat is gone"))
     done = subprocess.run(
         [sys.executable, "-c", WATCHED.format(heavy=HEAVY), *words],
         capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120,

@@ -8,12 +8,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from headprune.errors import ExitCode, HeadpruneError
-from headprune.runs import REFERENCE, WHOLE, RunStore, canonical
+from headprune.runs import REFERENCE, WHOLE, Key, RunStore, canonical
+from headprune.runs.sums import row_sum
 
 
 def test_captions_are_kept_by_context(tmp_path: Path) -> None:
@@ -109,7 +115,7 @@ for layer in range(3):
 if sys.argv[2] == "inside":
     connection = store.connection
     connection.execute("BEGIN IMMEDIATE")
-    connection.execute("INSERT INTO captions VALUES (?, 'a.png', 9, 0, 'half a call')", (context,))
+    connection.execute("INSERT INTO captions VALUES (NULL, 1, 1, 9, 0, 'half a call', 0)")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -181,11 +187,13 @@ def test_a_damaged_page_is_found_when_the_store_is_opened(tmp_path: Path) -> Non
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
-    connection = sqlite3.connect(_filled(tmp_path))
-    connection.execute("PRAGMA user_version = 7")
-    connection.close()
-    with pytest.raises(HeadpruneError, match=r"newer headprune \(store version 7, this one knows 1\)"):
+    with closing(sqlite3.connect(_filled(tmp_path))) as connection, connection:
+        connection.execute("PRAGMA user_version = 7")
+        connection.execute("UPDATE meta SET value = '7', sum = ? WHERE key = 'schema'", (row_sum("schema", "7"),))
+    before = (tmp_path / "run.sqlite").read_bytes()
+    with pytest.raises(HeadpruneError, match=r"newer headprune \(store version 7, this one knows 2\)"):
         RunStore.open(tmp_path)
+    assert (tmp_path / "run.sqlite").read_bytes() == before
 
 
 def test_anyone_elses_sqlite_file_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -212,3 +220,129 @@ def test_a_locked_store_says_who_has_it(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(HeadpruneError, match="locked") as caught:
             two.context({})
         assert "another process" in caught.value.hint
+
+
+def test_a_negative_zero_is_a_zero_before_and_after(tmp_path: Path) -> None:
+    with RunStore.open(tmp_path) as store:
+        context, scorer = store.context({}), store.scorer({})
+        store.add_scores(context, scorer, {("a", 0, 0): -0.0})
+        assert str(store.scores(context, scorer)["a", 0, 0]) == "0.0"
+
+
+@pytest.fixture(scope="module")
+def one_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunStore]:
+    """For many examples: a file of its own for each would have the disk to wait for."""
+    with RunStore.open(tmp_path_factory.mktemp("store")) as store:
+        yield store
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.dictionaries(st.tuples(WORDS, st.integers(-1, 99), st.integers(-1, 99)), st.tuples(WORDS, NUMBERS)),
+    named=WORDS,
+)
+def test_any_unicode_and_any_number_come_back(
+    one_store: RunStore, rows: dict[Key, tuple[str, float]], named: str
+) -> None:
+    captions, scores = ({key: pair[part] for key, pair in rows.items()} for part in (0, 1))
+    store = one_store
+    context, scorer = store.context({"prompt": named, "rows": repr(rows)}), store.scorer({named: 1})
+    store.add_captions(context, captions)
+    store.add_scores(context, scorer, scores)
+    store.add_importances(context, scores)
+    assert store.captions(context) == captions
+    assert store.scores(context, scorer) == store.importances(context) == scores
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | NUMBERS | WORDS,
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(WORDS, part, max_size=3),
+    max_leaves=6,
+)
+DESCRIPTIONS = st.dictionaries(WORDS, PLAIN, max_size=4)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same, kinds of numbers included."""
+    if type(one) is not type(other) or (isinstance(one, dict) and one.keys() != other.keys()):
+        return False
+    if isinstance(one, dict):
+        return all(_alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    return bool(one == other)
+
+
+@settings(max_examples=200, deadline=None)
+@given(one=DESCRIPTIONS, other=DESCRIPTIONS, data=st.data())
+def test_any_difference_in_a_description_is_another_context(
+    one_store: RunStore, one: dict[str, Any], other: dict[str, Any], data: st.DataObject
+) -> None:
+    if one and data.draw(st.booleans()):
+        # As near as can be: the same but for one value, anywhere.
+        other = {**one, data.draw(st.sampled_from(sorted(one))): data.draw(PLAIN)}
+    context, again = one_store.context(one), one_store.context(dict(reversed(one.items())))
+    assert again == context
+    one_store.add_captions(context, {("a", 0, 0): "a cat"})
+    if not _alike(one, other):
+        assert one_store.context(other) != context
+    assert one_store.contexts()[context] == one
+
+
+def test_a_changed_picture_is_another_sample(tmp_path: Path) -> None:
+    rows = {("a", 0, 0): "a cat", ("b", 0, 0): "a dog"}
+    with RunStore.open(tmp_path) as store:
+        store.see({"a": "one", "b": "one"})
+        context, scorer = store.context({}), store.scorer({})
+        store.add_captions(context, rows)
+        store.add_scores(context, scorer, dict.fromkeys(rows, 1.0))
+        store.see({"a": "two"})
+        assert store.captions(context) == {("b", 0, 0): "a dog"}
+        assert store.scores(context, scorer) == {("b", 0, 0): 1.0}
+        store.add_captions(context, {("a", 0, 0): "a bird"})
+        assert store.captions(context)["a", 0, 0] == "a bird"
+        store.see({"a": "one"})
+        assert store.captions(context) == rows
+    with RunStore.open(tmp_path) as store:
+        store.see({"a": "two", "b": "one"})
+        assert store.captions(context) == {("a", 0, 0): "a bird", ("b", 0, 0): "a dog"}
+
+
+WRITING = """
+import sys
+from headprune.runs import RunStore
+with RunStore.open(sys.argv[1]) as store:
+    context = store.context({})
+    print("ready", flush=True)
+    for sample in range(200):
+        store.add_captions(context, {(str(sample), 0, head): "a cat" for head in range(5)})
+"""
+
+
+def test_another_process_reads_whole_calls_while_one_writes(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITING, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"ready\n"
+        seen = []
+        while process.poll() is None:
+            with RunStore.open(tmp_path, create=False) as store:
+                seen.append(len(store.captions(store.context({}))))
+    assert process.returncode == 0
+    with RunStore.open(tmp_path, create=False) as store:
+        seen.append(len(store.captions(store.context({}))))
+    assert seen == sorted(seen) and seen[-1] == 1000
+    assert all(count % 5 == 0 for count in seen)
+
+
+def test_whoever_may_not_write_reads_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even what stands in the log only, where the writer was killed."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "between"], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL and (tmp_path / "run.sqlite-wal").stat().st_size
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the tests may run as root, who may write anywhere
+    with RunStore.open(tmp_path, create=False) as store:
+        assert len(store.captions(next(iter(store.contexts())))) == 150
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -106,5 +106,9 @@ def _for_csv(cell: Cell) -> Cell:
         return ""
     if not isinstance(cell, str):
         return cell
-    text = plain(cell)
+    return guarded(plain(cell))
+
+
+def guarded(text: str) -> str:
+    """Text for a CSV file: what a spreadsheet would run is led by an apostrophe."""
     return f"'{text}" if text.lstrip()[:1] in _FORMULA and text.strip() else text
