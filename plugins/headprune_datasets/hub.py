@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import datasets
-import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow.compute as pc
 from PIL import Image
 from pydantic import field_validator
 
