@@ -1,4 +1,5 @@
-"""Writing files and folders so that nothing half-written is ever left where somebody looks for a result."""
+"""Writing files and folders so that nothing half-written is ever left where somebody looks for a result; reading no
+more of a file than its kind may have."""
 
 from __future__ import annotations
 
@@ -24,6 +25,26 @@ _NEXT_STEP = {
     errno.ENOTDIR: "a part of that path is a file: choose another place",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+
+
+class TooLarge(Exception):
+    """A file that holds more than is read of one of its kind."""
+
+
+def read_limited(path: Path, largest: int) -> bytes:
+    """What a file of at most `largest` bytes holds.
+
+    Raises:
+        TooLarge: it holds more; it is not read then. OSError: it cannot be read, or is no plain file.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for, a device never ends
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(largest + 1) if size <= largest else None  # it may grow meanwhile
+    if data is None or len(data) > largest:
+        raise TooLarge(f"it is larger than {largest:,} bytes")
+    return data
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,15 @@ from pydantic import BaseModel, ValidationError
 from headprune.files import writing
 from headprune.hooks.local import is_local
 from headprune.recipes.schema import Recipe
-from headprune.recipes.toml import Values, anchored, plugins_anchored, read_values, refuse_plugin_files, usage_error
+from headprune.recipes.toml import (
+    Values,
+    anchored,
+    plugins_anchored,
+    read_values,
+    refuse_odd,
+    refuse_plugin_files,
+    usage_error,
+)
 
 # A plugin's options are written for that plugin: when the command line names another one, they are not for it.
 _OWNER_OF = {
@@ -60,7 +69,9 @@ def resolve(
         UsageError: a setting is unknown, missing or wrong, or the recipe names a plugin's file.
     """
     notes: list[str] = []
-    typed = anchored(_given(overrides), Path.cwd())
+    typed = _given(overrides)
+    refuse_odd(typed, "the command line")
+    typed = anchored(typed, Path.cwd())
     from_file = read_values(recipe_file) if recipe_file is not None else {}
     from_file = _without_orphans(from_file, typed, notes)
     refuse_plugin_files(_without(from_file, typed), str(recipe_file), allow_local_plugins)
@@ -139,7 +150,7 @@ def _same_plugin(typed: Any, before: Any) -> bool:
     """Whether both name the same plugin; in a recipe a file is named by its whole path."""
     if typed == before or not (is_local(str(typed)) and is_local(str(before))):
         return bool(typed == before)
-    return Path(str(typed)).expanduser().resolve() == Path(str(before))
+    return Path(os.path.expanduser(str(typed))).resolve() == Path(str(before))  # noqa: PTH111 - as where it was anchored
 
 
 def _default(table: str, key: str) -> Any:

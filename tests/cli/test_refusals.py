@@ -55,7 +55,7 @@ class TestPatches:
 
     def test_not_safetensors(self, place, words):
         (place / "patch").write_bytes(b"PK\x03\x04" * 100)
-        assert "cannot be read as safetensors" in self.refuses(place, 4, words)
+        assert "it is a zip archive, as PyTorch's .pt" in self.refuses(place, 4, words)
 
     def test_weights_in_place_of_a_patch(self, place, words):
         assert "no patch: it lacks" in self.refuses(place, 4, words, "model/model.safetensors")
