@@ -31,24 +31,10 @@ _LONGEST_NUMBER = 1024
 _LONGEST_SAID = 200
 
 
-def read(path: str | Path) -> Recipe:
-    """The recipe in a file, its gaps filled with the defaults.
-
-    Raises:
-        UsageError: the file cannot be read, or holds a mistake, named with its key, table and line.
-    """
-    values = read_values(path)
-    refuse_plugin_files(values, path)
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise usage_error(error, str(path)) from error
-
-
 def read_values(path: str | Path) -> Values:
     """What a recipe file gives, checked, with paths that begin with `./` or `../` taken from the file's folder.
 
-    It may leave out the model, and may name a plugin's file: whoever uses it decides (`refuse_plugin_files`).
+    It may leave out the model, and may say what needs trust: whoever uses it decides (`refuse_untrusted`).
 
     Raises:
         UsageError: the file cannot be read, or holds a mistake.
@@ -86,13 +72,13 @@ def _parsed(text: str, path: str | Path) -> Values:
     try:
         values: Values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"recipe {path} is no TOML: {_short(str(error))}", "see https://toml.io") from error
+        raise UsageError(f"recipe {path} is no TOML: {short(str(error))}", "see https://toml.io") from error
     except RecursionError as error:
         raise UsageError(
             f"recipe {path} is nested too deep", f"{_DEEPEST} tables and lists in one another are read"
         ) from error
     except ValueError as error:  # Python reads no number of more than 4,300 digits
-        raise UsageError(f"recipe {path}: {_short(str(error))}", "write a smaller number") from error
+        raise UsageError(f"recipe {path}: {short(str(error))}", "write a smaller number") from error
     refuse_odd(values, f"recipe {path}")
     return values
 
@@ -113,7 +99,7 @@ def refuse_odd(value: Any, source: str, depth: int = 0) -> None:
         refuse_odd(part, source, depth + 1)
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     """One line that can be read, of something that somebody else wrote."""
     return text if len(text) <= _LONGEST_SAID else f"{text[:_LONGEST_SAID]} ..."
 
@@ -162,33 +148,6 @@ def _anchor(text: str, folder: Path) -> str:
     return re.sub(r"(?:^|(?<=:))\.{1,2}/[^:]*", lambda path: str((folder / path[0]).resolve()), text)
 
 
-def refuse_plugin_files(values: Values, path: str | Path, allowed: bool = False) -> None:
-    """Refuse a recipe that names a file with a plugin: a recipe is data and runs nothing that came with it, unless the
-    user allows it. Where only data or a model can stand, no file of Python's is ever allowed.
-
-    Raises:
-        UsageError: it names one.
-    """
-    named = {key: values.get(key) for key in ("model", "data", "engine")}
-    named["lesion.means_data"] = values.get("lesion", {}).get("means_data")
-    if not allowed:
-        named |= {".".join(place): _value_at(values, place) for place in PLUGINS}
-    for key, value in named.items():
-        if value is not None and re.search(r"\.py(?::|$)", value):
-            option = key.rpartition(".")[2].replace("_", "-")
-            trust = ", or trust the recipe: --allow-local-plugins" if tuple(key.split(".")) in PLUGINS else ""
-            raise UsageError(
-                f"recipe {path}: {key} names a file, {_short(repr(value))}",
-                f"pass it on the command line: --{option} {_short(value)}{trust}",
-            )
-
-
-def _value_at(values: Values, place: tuple[str, ...]) -> Any:
-    for key in place[:-1]:
-        values = values.get(key, {})
-    return values.get(place[-1])
-
-
 def usage_error(error: ValidationError, source: str, text: str = "") -> UsageError:
     """Word the first mistake: the key, its table, its line where `text` is the file, and what is near it."""
     first = error.errors()[0]
@@ -211,9 +170,9 @@ def usage_error(error: ValidationError, source: str, text: str = "") -> UsageErr
         near = difflib.get_close_matches(key, table.model_fields, n=1)
         place = f"[{'.'.join(path[:-1])}]" if path[:-1] else "the top table"
         hint = f"did you mean {near[0]}?" if near else f"known there: {', '.join(table.model_fields)}"
-        return UsageError(f"{where}: unknown key {_short(repr(key))} in {_short(place)}", hint)
+        return UsageError(f"{where}: unknown key {short(repr(key))} in {short(place)}", hint)
     message = first["msg"].removeprefix("Value error, ")
-    return UsageError(f"{where}: {_short(named)}: {_short(message)}", f"it is {_short(repr(first['input']))}")
+    return UsageError(f"{where}: {short(named)}: {short(message)}", f"it is {short(repr(first['input']))}")
 
 
 def _where(text: str, path: tuple[str, ...], source: str) -> str:
