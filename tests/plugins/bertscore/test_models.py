@@ -161,3 +161,39 @@ from headprune_bertscore.scorer import BertScore
 print(BertScore.configured({"model_type": "own/bert", "num_layers": "2", "device": "cpu"}).describe()["revision"])
 """
     assert offline(code, tmp_path).splitlines()[-1] == COMMIT  # old transformers speaks of its cache first
+
+
+def test_a_model_that_changes_on_the_hub_before_it_is_loaded_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    downloaded(tiny_bert, "own/bert", tmp_path)
+    code = f"""
+from pathlib import Path
+from headprune import ModelError, ScoreItem
+from headprune_bertscore.scorer import BertScore
+scorer = BertScore.configured({{"model_type": "own/bert", "num_layers": "2", "device": "cpu"}})
+cached = Path({str(tmp_path)!r}, "hub", "models--own--bert")
+(cached / "snapshots" / {COMMIT!r}).rename(cached / "snapshots" / {COMMIT[::-1]!r})
+(cached / "refs" / "main").write_text({COMMIT[::-1]!r})
+try:
+    scorer.precision_recall_f1([("a dog", "soup")])
+except ModelError as error:
+    print(error.message)
+"""
+    assert offline(code, tmp_path).splitlines()[-1] == "the BERTScore model own/bert changed on the hub meanwhile"
+
+
+# Of the first transformers knows no configuration, of the second no AutoModel.
+@pytest.mark.parametrize("model_type", ["trap", "align_text_model"])
+def test_code_that_comes_with_a_model_is_not_run_nor_asked_about(
+    model_type: str, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "bert")
+    (folder / "trap.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    code = {"auto_map": {"AutoConfig": "trap.Config", "AutoModel": "trap.Model"}}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | code | {"model_type": model_type}))
+    # Who is asked says yes.
+    monkeypatch.setattr("builtins.input", lambda prompt: "y")
+    with pytest.raises(ModelError, match="cannot load the BERTScore model"):
+        scorer = BertScore.configured({"model_type": str(folder), "num_layers": 2, "device": "cpu"})
+        scorer.precision_recall_f1([("a dog", "soup")])
+    assert not (tmp_path / "ran").exists()
