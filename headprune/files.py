@@ -32,19 +32,21 @@ class TooLarge(Exception):
 
 
 def read_limited(path: Path, largest: int) -> bytes:
-    """What a file of at most `largest` bytes holds.
+    """What a file of at most `largest` bytes holds; a pipe is read to its end.
 
     Raises:
-        TooLarge: it holds more; it is not read then. OSError: it cannot be read, or is no plain file.
+        TooLarge: it holds more; a file is not read then. OSError: it cannot be read.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for, a device never ends
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        data = file.read(largest + 1) if size <= largest else None  # it may grow meanwhile
-    if data is None or len(data) > largest:
-        raise TooLarge(f"it is larger than {largest:,} bytes")
-    return data
+        if size <= largest:
+            data = file.read(size)
+            # A pipe says that it holds nothing, and a file may grow.
+            while len(data) <= largest and (more := file.read(2**16)):
+                data += more
+            if len(data) <= largest:
+                return data
+    raise TooLarge(f"it is larger than {largest:,} bytes")
 
 
 @contextmanager

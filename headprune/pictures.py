@@ -44,6 +44,9 @@ def read_picture(source: Path | bytes, name: str) -> Image.Image:
         PictureError: it is missing, empty, truncated, damaged, of no supported format, or larger than MAX_PIXELS or
             MAX_BYTES.
     """
+    if isinstance(source, Path) and source.exists() and not (source.is_file() or source.is_dir()):
+        # A pipe would be waited for.
+        raise PictureError(f"{name} cannot be read: it is no file", "leave it out")
     try:
         content = source if isinstance(source, bytes) else read_limited(source, MAX_BYTES)
     except TooLarge as error:

@@ -52,6 +52,8 @@ def read_tensors(
     Raises:
         Refused: it is larger, an archive, a pickle, cut short, or no safetensors file.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise Refused("it is no file")
     try:
         data = read_limited(path, largest)
     except TooLarge as reason:

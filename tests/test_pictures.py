@@ -262,5 +262,5 @@ def test_a_large_file_is_refused_unread(tmp_path: Path) -> None:
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(PictureError, match=r"pipe\.png cannot be read: it is no plain file"):
+    with pytest.raises(PictureError, match=r"pipe\.png cannot be read: it is no file"):
         read_picture(tmp_path / "pipe.png", "pipe.png")

@@ -17,8 +17,8 @@ import atheris
 HERE = Path(__file__).parent
 TARGETS = ("patch", "recipe")
 LONGEST = 4096
-MEGABYTES = 1024
-"""What the process may hold: some 300 of it are Python, numpy and pydantic."""
+MEGABYTES = 2048
+"""What the process may hold: some 250 to begin with, and 1.6 more for each 1,000 inputs, which are atheris's own."""
 SECONDS_EACH = 10
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -391,10 +392,13 @@ def test_a_hostile_recipe_is_refused_in_a_line(tmp_path: Path, text: str, said: 
     assert len(str(caught.value)) < 2000
 
 
-def test_a_recipe_that_is_no_plain_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_recipe_may_come_from_a_pipe_and_never_ends_on_a_device(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UsageError, match="pipe cannot be read: it is no plain file"):
-        read(tmp_path / "pipe")
+    with ThreadPoolExecutor() as threads:
+        threads.submit((tmp_path / "pipe").write_text, 'model = "m"')
+        assert read(tmp_path / "pipe").model == "m"
+    with pytest.raises(UsageError, match="it is larger than"):
+        read("/dev/zero")
 
 
 def test_the_home_of_nobody_is_a_folder_like_others(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def test_a_number_that_is_not_finite_is_refused(tmp_path):
         lambda folder: (folder / "result.json").write_text('{"numbers": {"tensor": ["numbers"]}}'),
         lambda folder: os.truncate(folder / "result.json", 2**40),
         lambda folder: os.truncate(folder / "tensors.safetensors", 2**40),
+        lambda folder: (folder / "tensors.safetensors").unlink() or os.mkfifo(folder / "tensors.safetensors"),
         lambda folder: (folder / "tensors.safetensors").write_bytes(pickle.dumps({"numbers": [0, 0, 0]})),
     ],
 )
