@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from headprune import ModelError, UsageError
 # Else transformers has a repository without safetensors converted by others on the hub, in a thread of its own.
 os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
+# What torch.load heeds, whoever calls it.
+_WEIGHTS_ONLY, _ANY_PICKLE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 MAX_TOKENS = 512
 
 
@@ -60,7 +63,7 @@ class Encoder:
             with _own_code_alone():
                 self._tokenizer = _tokenizer(source)
                 self._model = get_model(name, num_layers).to(device)
-        except (OSError, ValueError, AssertionError) as error:
+        except (OSError, ValueError, AssertionError, UnpicklingError) as error:
             raise _not_loaded(source, error) from error
         self._device = device
         self._batch_size = batch_size
@@ -128,14 +131,21 @@ def commit_of(source: str) -> str | None:
 
 @contextmanager
 def _own_code_alone() -> Iterator[None]:
-    """Within the context code that comes with a model is refused. bert-score does not say so, and transformers would
-    ask on the terminal, for as many seconds as it gives an answer."""
+    """Within the context code that comes with a model is refused, and of a pickle nothing made but tensors.
+
+    bert-score does not ask for either: transformers would ask on the terminal, for as many seconds as it gives an
+    answer, and an old one with an old torch reads any pickle.
+    """
     seconds = getattr(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 0)
     dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    before = {name: os.environ.pop(name, None) for name in (_WEIGHTS_ONLY, _ANY_PICKLE)}
+    os.environ[_WEIGHTS_ONLY] = "1"
     try:
         yield
     finally:
         dynamic_module_utils.TIME_OUT_REMOTE_CODE = seconds
+        del os.environ[_WEIGHTS_ONLY]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 class _T5(str):

@@ -15,6 +15,7 @@ from bert_score import BERTScorer
 from headprune_bertscore.encoder import Encoder, read_config
 from headprune_bertscore.scorer import BertScore
 from headprune_bertscore.settings import BertScoreSettings, resolve
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
@@ -197,3 +198,29 @@ def test_code_that_comes_with_a_model_is_not_run_nor_asked_about(
         scorer = BertScore.configured({"model_type": str(folder), "num_layers": 2, "device": "cpu"})
         scorer.precision_recall_f1([("a dog", "soup")])
     assert not (tmp_path / "ran").exists()
+
+
+def test_pickled_weights_are_read_for_their_tensors_only(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+
+    class Trap:
+        def __reduce__(self) -> object:
+            return Path.touch, (tmp_path / "ran",)
+
+    folder = shutil.copytree(tiny_bert, tmp_path / "bert")
+    weights = load_file(folder / "model.safetensors") if (folder / "model.safetensors").exists() else {}
+    for file in folder.glob("*model*.*"):
+        if file.suffix in (".bin", ".safetensors"):
+            file.unlink()
+    torch.save({**weights, "more": Trap()}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot load the BERTScore model"):
+        BertScore.configured({"model_type": str(folder), "num_layers": 2, "device": "cpu"}).precision_recall_f1(
+            [("a dog", "soup")]
+        )
+    assert not (tmp_path / "ran").exists()
+    torch.save(weights, folder / "pytorch_model.bin")
+    BertScore.configured({"model_type": str(folder), "num_layers": 2, "device": "cpu"}).precision_recall_f1(
+        [("a dog", "soup")]
+    )
