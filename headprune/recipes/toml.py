@@ -135,7 +135,9 @@ def anchored(values: Values, folder: Path) -> Values:
             parts = _texts_anchored(value, folder) if key.endswith("_options") else value
             changed[key] = anchored(parts, folder)
         else:
-            changed[key] = _anchor(value, folder) if key in ("model", "data", "means_data") else value
+            # Of the same name there may be an option, which is anything.
+            named = key in ("model", "data", "means_data") and isinstance(value, str)
+            changed[key] = _anchor(value, folder) if named else value
     return changed
 
 

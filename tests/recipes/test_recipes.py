@@ -401,6 +401,13 @@ def test_a_recipe_may_come_from_a_pipe_and_never_ends_on_a_device(tmp_path: Path
         read("/dev/zero")
 
 
+@pytest.mark.parametrize("value", [3, 0.5, True, ["./a"]])
+def test_an_option_called_like_a_path_need_be_none(tmp_path: Path, value: Any) -> None:
+    """Found by fuzzing."""
+    file = _file(tmp_path, f'model = "m"\n[edit_options]\nmodel = {json.dumps(value)}\n')
+    assert resolve(file, {}).recipe.edit_options == {"model": value}
+
+
 def test_the_home_of_nobody_is_a_folder_like_others(tmp_path: Path) -> None:
     file = _file(tmp_path, 'model = "m"\nscorer = "~nobody-of-that-name/mine.py:Mine"\n')
     with pytest.raises(UsageError, match="names a file"):
