@@ -25,7 +25,7 @@ Values = dict[str, Any]
 """A recipe's settings as nested tables, not all of them given."""
 LARGEST = 2**18
 """Bytes that a recipe may have; one with every setting has some 2,000."""
-_DEEPEST = 16
+DEEPEST = 16
 _MOST_DOTS = 1000
 _LONGEST_NUMBER = 1024
 _LONGEST_SAID = 200
@@ -75,7 +75,7 @@ def _parsed(text: str, path: str | Path) -> Values:
         raise UsageError(f"recipe {path} is no TOML: {short(str(error))}", "see https://toml.io") from error
     except RecursionError as error:
         raise UsageError(
-            f"recipe {path} is nested too deep", f"{_DEEPEST} tables and lists in one another are read"
+            f"recipe {path} is nested too deep", f"{DEEPEST} tables and lists in one another are read"
         ) from error
     except ValueError as error:  # Python reads no number of more than 4,300 digits
         raise UsageError(f"recipe {path}: {short(str(error))}", "write a smaller number") from error
@@ -89,8 +89,8 @@ def refuse_odd(value: Any, source: str, depth: int = 0) -> None:
     Raises:
         UsageError: there is some.
     """
-    if depth > _DEEPEST:
-        raise UsageError(f"{source} is nested too deep", f"{_DEEPEST} tables and lists in one another are read")
+    if depth > DEEPEST:
+        raise UsageError(f"{source} is nested too deep", f"{DEEPEST} tables and lists in one another are read")
     if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
         raise UsageError(f"{source} holds a number of more than {_LONGEST_NUMBER} bits", "write a smaller one")
     if isinstance(value, str) and "\0" in value:
