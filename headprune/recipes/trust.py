@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from headprune.errors import PluginError, UsageError
+from headprune.errors import UsageError
 from headprune.hooks.catalogue import catalogue
-from headprune.hooks.local import is_local
 from headprune.hooks.specs import ListenerSpec, ScorerSpec
 from headprune.recipes.toml import PLUGINS, Values, short
 
+# Narrow: what is odd in a URL, those who open it read in different ways.
+_HERE = re.compile(r"https?://(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9_./-]*)?")
 _TRUST = "or trust the recipe: --allow-local-plugins"
+_SPECS: dict[str, type[ScorerSpec] | type[ListenerSpec]] = {"scorer": ScorerSpec, "listener": ListenerSpec}
 _OPTIONS = (
     # Their place, the kind and the place of the plugin they are for, and how the command line calls them.
     (("scorer_options",), "scorer", ("scorer",), "--scorer-option"),
@@ -42,7 +41,7 @@ def refuse_untrusted(values: Values, all_values: Values, path: str | Path, trust
     for place, kind, owner, option in _OPTIONS:
         for name, value in _value_at(values, place, {}).items():
             plugin = _value_at(all_values, owner)
-            if name in _personal(kind, plugin) and not _is_here(value):
+            if name in _personal(kind, plugin) and not _is_here(name, value):
                 typed = f"{option} {name}={short(str(value))}, " if option else ""
                 raise UsageError(
                     f"recipe {path}: {'.'.join(place)}.{name} says where {plugin} writes, whom it talks to or with "
@@ -51,25 +50,18 @@ def refuse_untrusted(values: Values, all_values: Values, path: str | Path, trust
                 )
 
 
-def _personal(kind: str, plugin: Any) -> tuple[str, ...]:
+def _personal(kind: str, plugin: Any) -> set[str]:
     """The options of an installed plugin that are its user's own. A file's class is asked for none: its user trusts it
     with all the rest."""
-    if not isinstance(plugin, str) or is_local(plugin):
-        return ()
-    with suppress(PluginError):  # said when it is used
-        spec = catalogue().find(kind, plugin)
-        return spec.personal if isinstance(spec, ScorerSpec | ListenerSpec) else ()
-    return ()
+    base = _SPECS[kind]
+    specs = (spec for home in catalogue().plugins for spec in home.specs if isinstance(spec, base))
+    # Also where a package that it requires is missing: a recipe is refused or not on every machine alike.
+    return {option for spec in specs if spec.name == plugin for option in spec.personal}
 
 
-def _is_here(value: Any) -> bool:
-    """Whether it is the URL of a server on this machine."""
-    try:
-        parts = urlsplit(value) if isinstance(value, str) else None
-        host = parts.hostname or "" if parts and parts.scheme in ("http", "https") else ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _is_here(option: str, value: Any) -> bool:
+    """Whether an option is a URL, by its name, and of a server on this machine."""
+    return option.endswith(("url", "uri")) and isinstance(value, str) and _HERE.fullmatch(value) is not None
 
 
 def _refuse_plugin_files(values: Values, path: str | Path, trusted: bool) -> None:

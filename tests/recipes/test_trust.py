@@ -75,6 +75,11 @@ def test_the_options_are_a_plugins_own(tmp_path: Path) -> None:
         resolve(_file(tmp_path, text.replace("[", 'scorer = "judge"\n[', 1)), {})
 
 
+def test_a_file_to_write_is_not_taken_for_a_server(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"scorer_options\.cache"):
+        resolve(_file(tmp_path, f'{JUDGE}cache = "http://localhost/../../notes.sqlite"\n'), {})
+
+
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:1", "[::1]:8000"])
 def test_a_server_on_this_machine_may_be_named(tmp_path: Path, host: str) -> None:
     file = _file(tmp_path, f'{JUDGE}base_url = "http://{host}/v1"\n')
@@ -92,6 +97,11 @@ def test_a_server_on_this_machine_may_be_named(tmp_path: Path, host: str) -> Non
         "http://[::1/v1",
         "http://2130706433/v1",
         "http://0x7f.1/v1",
+        "http://evil.example\\\\@localhost/v1",
+        "http://localhost\\\\@evil.example/v1",
+        "http://localhost/v1#@evil.example",
+        "http://localhost:80:evil.example",
+        "http://localhost/v1\\n",
     ],
 )
 def test_a_server_that_only_looks_like_it_may_not(tmp_path: Path, url: str) -> None:
