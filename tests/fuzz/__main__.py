@@ -27,7 +27,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--merge", type=Path, metavar="FOLDER", help="fuzz nothing: put the fewest inputs there")
     given = parser.parse_args()
     with atheris.instrument_imports(include=["headprune", "tests.fuzz", "tomllib", "tomli_w", "json", "safetensors"]):
         fuzzed = import_module(f"tests.fuzz.{given.target}").fuzzed
@@ -35,11 +34,7 @@ def main() -> None:
     found.mkdir(parents=True, exist_ok=True)
     options = [f"-max_len={LONGEST}", f"-rss_limit_mb={MEGABYTES}", f"-timeout={SECONDS_EACH}"]
     options += [f"-artifact_prefix={found}/", f"-dict={HERE / given.target}.dict"]
-    if given.merge:
-        given.merge.mkdir(parents=True, exist_ok=True)
-        options += ["-set_cover_merge=1", str(given.merge)]
-    else:
-        options += [f"-max_total_time={given.seconds}", "-print_final_stats=1"]
+    options += [f"-max_total_time={given.seconds}", "-print_final_stats=1"]
     with tempfile.TemporaryDirectory() as folder:
         atheris.Setup([sys.argv[0], *options, str(found), str(kept)], lambda data: fuzzed(data, Path(folder)))
         atheris.Fuzz()
