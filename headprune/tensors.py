@@ -33,6 +33,9 @@ class Refused(Exception):
 
 def archive_or_pickle(head: bytes) -> str:
     """What a file is called that begins with `head` (512 bytes) and is an archive or a pickle; empty for any other."""
+    if head[_HEADER_LENGTH : _HEADER_LENGTH + 1] == b"{":
+        # A safetensors file, whose first bytes are a number, which may be that of a pickle.
+        return ""
     if head[_TAR_AT : _TAR_AT + 5] == b"ustar":
         return "a tar archive"
     return next((called for mark, called in _ARCHIVES if head.startswith(mark)), "")

@@ -6,6 +6,7 @@ import gzip
 import json
 import pickle
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,19 @@ def test_not_safetensors(tmp_path: Path, content: bytes, called: str):
     (tmp_path / "bad").write_bytes(content)
     with pytest.raises(PatchError, match=called):
         load_patch(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("length", [0x380, 0x480, 0x580])
+def test_a_header_as_long_as_a_pickle_begins(tmp_path: Path, length: int):
+    def saved(dataset: str) -> bytes:
+        info = patch_of(IMPORTANCE).info.model_copy(update={"dataset": dataset})
+        save_patch(replace(patch_of(IMPORTANCE), info=info), tmp_path / "patch")
+        return (tmp_path / "patch").read_bytes()[:8]
+
+    # Headers are filled up to a multiple of 8.
+    shortest = int.from_bytes(saved(""), "little")
+    assert saved("d" * (length - shortest)) == length.to_bytes(8, "little")
+    assert load_patch(tmp_path / "patch").info.dataset == "d" * (length - shortest)
 
 
 def test_a_large_file_is_refused_unread(tmp_path: Path):
