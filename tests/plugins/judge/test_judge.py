@@ -139,6 +139,8 @@ def answer(text):
 UNUSABLE = {
     "cut off": answer(lambda rows: json.dumps({"ratings": rows})[:-9]),
     "cut off, said so": lambda request: says(json.dumps({"ratings": rated(request)}), "length"),
+    "nested": answer('{"ratings": ' + "[" * 100_000),
+    "endless number": answer('{"ratings": ' + "9" * 5000 + "}"),
     "another level": lambda request: says(json.dumps({"ratings": rated(request, entities=2)})),
     "out of range": lambda request: says(json.dumps({"ratings": rated(request, entities=7)})),
     "true for 1": lambda request: says(json.dumps({"ratings": rated(request, entities=True)})),
