@@ -33,11 +33,18 @@ def refuse_untrusted(values: Values, all_values: Values, path: str | Path, trust
         trusted: whether the user lets it; where only data or a model can stand, no file of Python's is let.
 
     Raises:
-        UsageError: it names a plugin's file, or sets an option that is the user's own.
+        UsageError: it names a plugin's file or a cluster, or sets an option that is the user's own.
     """
     _refuse_plugin_files(values, path, trusted)
     if trusted:
         return
+    address = _value_at(values, ("ray", "address"))
+    if address not in (None, "auto"):
+        raise UsageError(
+            f"recipe {path}: ray.address says whose cluster gets your pictures and sends code: that is for the "
+            "command line",
+            f"--address {short(address)}, {_TRUST}",
+        )
     for place, kind, owner, option in _OPTIONS:
         for name, value in _value_at(values, place, {}).items():
             plugin = _value_at(all_values, owner)

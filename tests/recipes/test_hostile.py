@@ -75,7 +75,8 @@ COUNTS, SHARES = st.integers(1, 2**40), st.floats(0, 1, exclude_min=True)
 LAYERS = st.sampled_from(["all", "last:4", "24-28", "3,7", "-1"])
 OPTIONAL: dict[str, Any] = {
     "data": TEXT, "dataset": TEXT, "adapter": TEXT, "scorer": TEXT, "edit": TEXT, "listener": TEXT, "device": TEXT,
-    "engine": TEXT, "revision": TEXT, "device_map": TEXT, "samples": COUNTS, "seed": st.integers(0, 2**63 - 1),
+    "engine": st.sampled_from(["local", "ray"]), "patience": st.floats(0, 1e300),
+    "revision": TEXT, "device_map": TEXT, "samples": COUNTS, "seed": st.integers(0, 2**63 - 1),
     "layers": LAYERS, "temperature": st.floats(1e-300, 1e300), "decode_at": st.sampled_from(["layer", "last"]),
     "schedule": st.sampled_from(["oneshot", "sequential"]), "batch_size": st.just("auto") | COUNTS,
     "dtype": st.sampled_from(["auto", "float32"]), "scorer_options": OPTIONS, "edit_options": OPTIONS,
@@ -83,6 +84,7 @@ OPTIONAL: dict[str, Any] = {
     "generation": st.fixed_dictionaries({}, optional={"num_beams": COUNTS, "max_new_tokens": COUNTS, "prompt": TEXT}),
     "apply": st.fixed_dictionaries({}, optional={"prune": TEXT, "max_drop": SHARES}),
     "evaluate": st.fixed_dictionaries({}, optional={"scorer": TEXT, "scorer_options": OPTIONS, "tau": SHARES}),
+    "ray": st.fixed_dictionaries({}, optional={"address": TEXT, "workers": COUNTS, "gpus": st.floats(0, 1e9)}),
     "dataflow": st.fixed_dictionaries({}, optional={"token": TEXT}),
     "heatmap": st.fixed_dictionaries({}, optional={"outliers": st.floats(0, 1e300)}),
     "lesion": st.fixed_dictionaries({}, optional={"together": st.lists(LAYERS, max_size=2), "means_options": OPTIONS}),

@@ -52,6 +52,11 @@ def _file(folder: Path, text: str) -> Path:
             "evaluate.convergence_options.cache",
             {"evaluate": {"convergence_scorer": "bertscore"}},
         ),
+        (
+            'model = "m"\nengine = "ray"\n[ray]\naddress = "evil.example:6379"',
+            "ray.address",
+            {"ray": {"address": "h:1"}},
+        ),
     ],
 )
 def test_where_things_go_is_for_the_command_line(
