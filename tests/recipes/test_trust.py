@@ -52,11 +52,6 @@ def _file(folder: Path, text: str) -> Path:
             "evaluate.convergence_options.cache",
             {"evaluate": {"convergence_scorer": "bertscore"}},
         ),
-        (
-            'model = "m"\nengine = "ray"\n[ray]\naddress = "evil.example:6379"',
-            "ray.address",
-            {"ray": {"address": "h:1"}},
-        ),
     ],
 )
 def test_where_things_go_is_for_the_command_line(
@@ -71,6 +66,17 @@ def test_where_things_go_is_for_the_command_line(
     assert f"-option {name}=" in caught.value.hint or "convergence" in option
     resolve(file, typed)
     resolve(file, {}, allow_local_plugins=True)
+
+
+def test_a_cluster_is_for_the_command_line(tmp_path: Path) -> None:
+    file = _file(tmp_path, 'model = "m"\nengine = "ray"\n[ray]\naddress = "evil.example:6379"\n')
+    for reading in (lambda: read(file), lambda: resolve(file, {})):
+        with pytest.raises(UsageError, match=r"ray\.address says whose cluster gets your pictures") as caught:
+            reading()
+        assert caught.value.hint.startswith("--address evil.example:6379, or trust the recipe: --allow-local-plugins")
+    assert resolve(file, {"ray": {"address": "mine:1"}}).recipe.ray.address == "mine:1"
+    assert resolve(file, {}, allow_local_plugins=True).recipe.ray.address == "evil.example:6379"
+    assert resolve(_file(tmp_path, 'model = "m"\n[ray]\naddress = "auto"\n'), {}).recipe.ray.address == "auto"
 
 
 def test_the_options_are_a_plugins_own(tmp_path: Path) -> None:
