@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from headprune.runs import RunStore
 from headprune.runs.overview import State, overview
 
 PICTURES = 12
-# Says what it is doing on stdout, and takes its time: a caption a tenth of a second.
+# Says what it is doing on stdout, and takes its time.
 SLOW = """
 import sys, time
 from headprune.cli.app import main
@@ -106,7 +105,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(many, score):
 
 def test_a_second_interruption_stops_at_once(many, score):
     words = [*score, "--samples", PICTURES, "--out", "cut", "--batch-size", 4]
-    with process_of(SLOW.replace("0.3", "20"), *words) as process:
+    with process_of(SLOW.replace("0.3", "3600"), *words) as process:
         assert process.stdout and process.stdout.readline() == "decoding\n"
         process.send_signal(signal.SIGINT)
         assert process.stderr
@@ -114,11 +113,9 @@ def test_a_second_interruption_stops_at_once(many, score):
         while "once more stops at once" not in said:
             said = process.stderr.readline()
             assert said, "it ended"
-        began = time.monotonic()
         process.send_signal(signal.SIGINT)
         out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, ""), said
-    assert time.monotonic() - began < 15
     assert "error: interrupted" in said and "Traceback" not in said
     # Nothing was stored yet: nothing is left.
     assert not (many / "cut").exists()

@@ -1,4 +1,4 @@
-"""What tutorial and how-tos tell a reader to save and to type, saved and typed in the order it stands there."""
+"""What pages tell a reader to save and to type, saved and typed in the order it stands there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from tests.support.desk import Desk
 from tests.support.snippets import blocks, not_said
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = [path.relative_to(DOCS).as_posix() for path in (DOCS / "tutorial.md", *sorted(DOCS.glob("howto/*.md")))]
+PAGES = [
+    path.relative_to(DOCS).as_posix()
+    for path in (DOCS / "tutorial.md", DOCS / "store.md", *sorted(DOCS.glob("howto/*.md")))
+]
 # Typed by nobody here: `shell` is what needs the network or a server, the others show what something looks like.
 SHOWN = {"shell", "text", "yaml"}
 LANGUAGES = {"python", "console", "toml", *SHOWN}
