@@ -84,7 +84,7 @@ OPTIONAL: dict[str, Any] = {
     "generation": st.fixed_dictionaries({}, optional={"num_beams": COUNTS, "max_new_tokens": COUNTS, "prompt": TEXT}),
     "apply": st.fixed_dictionaries({}, optional={"prune": TEXT, "max_drop": SHARES}),
     "evaluate": st.fixed_dictionaries({}, optional={"scorer": TEXT, "scorer_options": OPTIONS, "tau": SHARES}),
-    "ray": st.fixed_dictionaries({}, optional={"address": st.just("auto"), "workers": COUNTS, "gpus": st.floats(0, 1e9)}),
+    "ray": st.fixed_dictionaries({}, optional={"address": st.just("auto"), "workers": COUNTS, "gpus": st.floats(0, 9)}),
     "dataflow": st.fixed_dictionaries({}, optional={"token": TEXT}),
     "heatmap": st.fixed_dictionaries({}, optional={"outliers": st.floats(0, 1e300)}),
     "lesion": st.fixed_dictionaries({}, optional={"together": st.lists(LAYERS, max_size=2), "means_options": OPTIONS}),
