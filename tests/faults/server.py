@@ -6,13 +6,14 @@ document a line from stdin, an `Order`, and answers with one on stdout.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import resource
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class Order:
         largest: bytes that a file may have; more is refused, as by a full disk.
         jumps: by how many seconds the clock is set back each time somebody looks at it.
         decoded: a file that gets a line with the number of captions each time that some are asked of the model.
+        kill_behind: kill it when it has asked for more captions than that.
+        files: what becomes of files when it has asked for its first captions: their new bytes, in base 64, or None.
         memory: rows from which on the model runs out of memory.
     """
 
@@ -62,6 +65,8 @@ class Order:
     largest: int | None = None
     jumps: float = 0.0
     decoded: str = ""
+    kill_behind: int | None = None
+    files: dict[str, str | None] = field(default_factory=dict)
     memory: int | None = None
 
 
@@ -142,7 +147,7 @@ def _spoil(order: Order) -> None:
         _kill_at_file(order.at_file, order.within)
     if order.jumps:
         _jump(order.jumps)
-    if order.decoded or order.memory:
+    if order.decoded or order.files or (order.memory, order.kill_behind) != (None, None):
         _watch_decoding(order)
 
 
@@ -187,8 +192,14 @@ def _watch_decoding(order: Order) -> None:
     from headprune.towers.batches import Decoder
 
     decode = Decoder._some
+    asked = [0]
 
     def watched(self: Decoder, states: Any, form: Any) -> list[str]:
+        if not asked[0]:
+            _change(order.files)
+        asked[0] += len(states)
+        if order.kill_behind is not None and asked[0] > order.kill_behind:
+            os.kill(os.getpid(), signal.SIGKILL)
         if order.decoded:
             with Path(order.decoded).open("a") as file:
                 file.write(f"{len(states)}\n")
@@ -199,6 +210,14 @@ def _watch_decoding(order: Order) -> None:
         return decode(self, states, form)
 
     Decoder._some = watched  # type: ignore[method-assign]
+
+
+def _change(files: dict[str, str | None]) -> None:
+    for name, text in files.items():
+        if text is None:
+            Path(name).unlink()
+        else:
+            Path(name).write_bytes(base64.b64decode(text))
 
 
 if __name__ == "__main__":
