@@ -72,7 +72,9 @@ def judge(counted, truth: Truth, place: Path, done: Done, grown) -> bool:
     wrong = rest.code == 0 and (place / "run" / PATCH).read_bytes() != truth.patch
     lost = len(stored - rows(place / "run")) if rest.code == 0 else len(stored)
     clear = done.refuses(1) and "space" in done.said + rest.said
-    counted.fault(clear and not half and rest.code == 0, f"{done.code} {half} {done.said}\nthen {rest.said}", lost, wrong)
+    counted.fault(
+        clear and not half and rest.code == 0, f"{done.code} {half} {done.said}\nthen {rest.said}", lost, wrong
+    )
     return True
 
 

@@ -146,7 +146,7 @@ def nan_model(place: Path) -> str:
         tensors, metadata = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()
     (name,) = [name for name in tensors if name.endswith("patch_embedding.weight")]
     weight = tensors[name].astype(np.float32)
-    weight[0] = 3e19 / weight[0].size
+    weight[0] = 3e20 / weight[0].size
     tensors[name] = weight
     save_file(tensors, file, metadata)
     return "model"
@@ -167,7 +167,8 @@ def test_a_scorer_that_gives_nan(truth: Truth, tally, place: Path):
     ids = [sample.id for sample in headprune.draw(headprune.open_dataset("demo"), 6, 0).samples]
     (place / "nan.py").write_text(NAN.replace('"7"', repr(ids[0][-1])))
     done = truth.server.run(
-        ("score", "demo", "--data", "demo", "--samples", 6, "--layers", 3, "--scorer", "./nan.py:Nan", "--out", "run"), place
+        ("score", "demo", "--data", "demo", "--samples", 6, "--layers", 3, "--scorer", "./nan.py:Nan", "--out", "run"),
+        place,
     )
     counted.fault(done.refuses(3), done.said, wrong=done.code == 0)
     counted.check()
