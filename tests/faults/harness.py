@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.faults.server import Order
 from tests.support.fault_table import PROPERTY
@@ -34,11 +34,12 @@ ENVIRONMENT = {
 }
 STORE = "run.sqlite"
 PATCH = "patch.safetensors"
+T = TypeVar("T")
 Rows = frozenset[tuple[Any, ...]]
 
 
-def share(full: int, quick: int) -> int:
-    """How many faults to try."""
+def share(full: T, quick: T) -> T:
+    """What is tried of all faults, or of a share of them."""
     return full if FULL else quick
 
 

@@ -109,7 +109,7 @@ def _larger(data: bytes, chance: random.Random) -> bytes:
 
 
 MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
-    lambda data, chance: flipped(data, chance),
+    flipped,
     *(_cut, _without, _twice, _noise, _number, _number, _text, _text, _length, _larger),
 )
 

@@ -40,7 +40,7 @@ def gone_on_with(counted, truth: Truth, place: Path, note: str) -> None:
 def test_bits_of_a_finished_store(truth: Truth, tally, place: Path):
     counted, chance = tally("store"), random.Random(1)
     data = (truth.folder / STORE).read_bytes()
-    for number in range(share(120, 6)):
+    for number in range(share(90, 6)):
         # The header and the schema are small, and matter most.
         spoilt = flipped(data[:8192], chance) + data[8192:] if number % 3 == 0 else flipped(data, chance)
         (truth.started(place) / STORE).write_bytes(spoilt)
@@ -53,7 +53,7 @@ def test_bits_of_a_finished_store(truth: Truth, tally, place: Path):
 def test_bits_of_an_unfinished_store(truth: Truth, tally, cut: Path, place: Path, suffix: str):
     counted, chance = tally("store"), random.Random(f"unfinished{suffix}")
     data = (cut / f"{STORE}{suffix}").read_bytes()
-    for _ in range(share(30, 2)):
+    for _ in range(share(20, 2)):
         shutil.copytree(cut, place / "run")
         spoilt = flipped(data, chance)
         (place / "run" / f"{STORE}{suffix}").write_bytes(spoilt)

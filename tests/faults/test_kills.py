@@ -58,7 +58,7 @@ def test_killed_at_random_moments(truth: Truth, tally, place: Path):
 def test_killed_at_each_file_operation(truth: Truth, tally, place: Path):
     """Just before the run's n-th operation on a file, for each n; what is left is gone on with."""
     counted = tally("kill at file")
-    for moment in range(1, 400, share(1, 9)):
+    for moment in range(1, 400, share(1, 7)):
         done = truth.again(place, at_file=moment, within=str(place / "run"))
         if done.code == 0:
             break

@@ -49,7 +49,7 @@ def errors(run: Path) -> set[tuple[str, str]]:
 
 
 def same_as_the_others_alone(server: ForkServer, place: Path, lost: set[str], model: str = "demo") -> bool:
-    """Whether the run is that of one on a folder without what was lost, by each sample's importances and their means."""
+    """Whether the run is that of one on a folder without what was lost, by the samples' importances and their means."""
     alone = place / "alone"
     shutil.copytree(place / "scenes", alone / "scenes", ignore=lambda folder, names: lost & {*names})
     if model != "demo":
@@ -134,7 +134,7 @@ def test_a_model_that_gives_nan_for_some_pictures(server: ForkServer, tally, pla
 
 
 def nan_model(place: Path) -> str:
-    """The demo's model with one weight of its picture's patches so large that the square of a white one is too much for a float."""
+    """The demo's model with a weight so large that the square of what it makes of white is too much for a float."""
     from safetensors import safe_open
     from safetensors.numpy import save_file
 
@@ -143,7 +143,7 @@ def nan_model(place: Path) -> str:
     folder = Path(shutil.copytree(Path(demo.__file__).parent / "model", place / "model"))
     file = folder / "model.safetensors"
     with safe_open(file, "numpy") as opened:
-        tensors, metadata = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()
+        tensors, metadata = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()  # noqa: SIM118
     (name,) = [name for name in tensors if name.endswith("patch_embedding.weight")]
     weight = tensors[name].astype(np.float32)
     weight[0] = 3e20 / weight[0].size

@@ -88,17 +88,18 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
 def judged(place: Path, backend: Backend, cache: str) -> Callable[[str], tuple[object, ...]]:
     """The command that scores by the judge, into a run folder."""
     (place / "judge.toml").write_text(
-        f"""
+        """
 model = "demo"
 data = "demo"
 samples = 3
 layers = "3"
 scorer = "judge"
 patience = 0.3
-scorer_options = {{ base_url = "{backend.url}", cache = "{place / cache}", retries = 0, concurrency = 1 }}
+scorer_options = { retries = 0, concurrency = 1 }
 """
     )
-    return lambda out: ("score", "--recipe", "judge.toml", "--yes", "--out", out)
+    where = ("--scorer-option", f"base_url={backend.url}", "--scorer-option", f"cache={place / cache}")
+    return lambda out: ("score", "--recipe", "judge.toml", *where, "--yes", "--out", out)
 
 
 @pytest.mark.parametrize("answers", [1, 5, 20] if share(1, 0) else [5])
