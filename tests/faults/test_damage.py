@@ -40,7 +40,7 @@ def gone_on_with(counted, truth: Truth, place: Path, note: str) -> None:
 def test_bits_of_a_finished_store(truth: Truth, tally, place: Path):
     counted, chance = tally("store"), random.Random(1)
     data = (truth.folder / STORE).read_bytes()
-    for number in range(share(90, 6)):
+    for number in range(share(90, 3)):
         # The header and the schema are small, and matter most.
         spoilt = flipped(data[:8192], chance) + data[8192:] if number % 3 == 0 else flipped(data, chance)
         (truth.started(place) / STORE).write_bytes(spoilt)
@@ -53,7 +53,7 @@ def test_bits_of_a_finished_store(truth: Truth, tally, place: Path):
 def test_bits_of_an_unfinished_store(truth: Truth, tally, cut: Path, place: Path, suffix: str):
     counted, chance = tally("store"), random.Random(f"unfinished{suffix}")
     data = (cut / f"{STORE}{suffix}").read_bytes()
-    for _ in range(share(20, 2)):
+    for _ in range(share(20, 1)):
         shutil.copytree(cut, place / "run")
         spoilt = flipped(data, chance)
         (place / "run" / f"{STORE}{suffix}").write_bytes(spoilt)
@@ -66,7 +66,7 @@ def test_pages_of_the_store_that_are_zero(truth: Truth, tally, place: Path):
     """As a file system leaves them that lost its power."""
     counted = tally("store")
     data = (truth.folder / STORE).read_bytes()
-    for page in range(0, len(data) // 4096, share(1, 9)):
+    for page in range(0, len(data) // 4096, share(1, 14)):
         spoilt = data[: page * 4096] + bytes(4096) + data[(page + 1) * 4096 :]
         if spoilt == data:
             continue
@@ -80,7 +80,7 @@ def test_files_cut_short(truth: Truth, tally, place: Path, name: str):
     counted, chance = tally("cut"), random.Random(name)
     data = (truth.folder / name).read_bytes()
     # The lock is empty: there is nothing to cut, but it may hold what somebody wrote.
-    lengths = [0, 1, *(chance.randrange(len(data)) for _ in range(share(20, 2)))] if data else [0]
+    lengths = [0, *(chance.randrange(len(data)) for _ in range(share(20, 1)))] if data else [0]
     for length in lengths:
         (truth.started(place) / name).write_bytes(data[:length] if data else b"\0" * 99)
         gone_on_with(counted, truth, place, f"{name} at {length}")
@@ -90,7 +90,7 @@ def test_files_cut_short(truth: Truth, tally, place: Path, name: str):
 def test_logs_cut_short(truth: Truth, tally, cut: Path, place: Path):
     counted, chance = tally("cut"), random.Random(5)
     data = (cut / f"{STORE}-wal").read_bytes()
-    for _ in range(share(20, 2)):
+    for _ in range(share(20, 1)):
         shutil.copytree(cut, place / "run")
         (place / "run" / f"{STORE}-wal").write_bytes(data[: chance.randrange(len(data))])
         gone_on_with(counted, truth, place, "wal")

@@ -28,7 +28,7 @@ def good(server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Good:
 
 def test_hostile_inputs(server: ForkServer, tally, good: Good, place: Path):
     counted = tally("hostile")
-    for folder, each in hostile(share(500, 30), place, good):
+    for folder, each in hostile(share(500, 20), place, good):
         done = server.run(each.words, folder)
         bounded = done.seconds < SECONDS and done.memory < MEMORY
         note = f"{folder.name} {each.what}, {each.words}: {done.code} in {done.seconds:.1f} s, {done.memory >> 20} MB"
@@ -40,8 +40,8 @@ def test_hostile_inputs(server: ForkServer, tally, good: Good, place: Path):
 
 def test_some_of_them_to_whole_processes(tally, good: Good, place: Path):
     counted = tally("hostile")
-    for number, (folder, each) in enumerate(hostile(share(500, 8), place, good)):
-        if number % share(21, 7) == 0:
+    for number, (folder, each) in enumerate(hostile(share(500, 4), place, good)):
+        if number % share(21, 4) == 0:
             done = fresh(each.words, folder)
             counted.fault(
                 done.ended_well() and done.seconds < SECONDS, f"{folder.name} {each}: {done.code} {done.said}"

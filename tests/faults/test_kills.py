@@ -11,6 +11,9 @@ import pytest
 from tests.faults.harness import BATCH, DEMO, PATCH, SAMPLES, STORE, Rows, Truth, count, fresh, rows, share
 
 
+KILLS = share(100, 7)
+
+
 def phase(run: Path, before: Rows, truth: Truth) -> str:
     """Where a run was when it was killed, by what it left."""
     if (run / PATCH).exists():
@@ -29,8 +32,8 @@ def test_killed_at_random_moments(truth: Truth, tally, place: Path):
     """A run is gone on with until it is done, then the next one begins, until there were enough kills."""
     counted, chance = tally("kill"), random.Random(7)
     decoded, finished, stored = place / "decoded", 0, frozenset()
-    while counted.tried < share(100, 10) or stored:
-        at = chance.uniform(0.001, truth.seconds) if counted.tried < share(100, 10) else None
+    while counted.tried < KILLS or stored:
+        at = chance.uniform(0.001, truth.seconds) if counted.tried < KILLS else None
         done = truth.again(place, kill=at, decoded=str(decoded))
         now = rows(place / "run")
         lost = len(stored - now)
@@ -82,7 +85,7 @@ def test_killed_while_it_repairs(truth: Truth, tally, place: Path):
     whole = (truth.folder / STORE).read_bytes()
     # The middle of the file: a page of captions or of an index.
     broken = whole[: len(whole) // 2] + bytes(4096) + whole[len(whole) // 2 + 4096 :]
-    for moment in range(1, 600, share(2, 40)):
+    for moment in range(1, 600, share(2, 60)):
         (truth.started(place) / STORE).write_bytes(broken)
         done = truth.again(place, at_file=moment, within=str(place / "run"))
         rest = truth.again(place) if done.code else done
