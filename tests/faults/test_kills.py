@@ -10,7 +10,6 @@ import pytest
 
 from tests.faults.harness import BATCH, DEMO, PATCH, SAMPLES, STORE, Rows, Truth, count, fresh, rows, share
 
-
 KILLS = share(100, 7)
 
 
