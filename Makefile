@@ -20,7 +20,11 @@ LAVIS_TESTS := tests/hooks/test_lazy.py tests/hooks/test_local.py tests/hooks/te
 	tests/report tests/runs tests/scoring/test_importance.py tests/scoring/test_statistics.py tests/test_labels.py \
 	tests/test_pictures.py tests/towers/test_calls.py
 
+<<<<<<< HEAD
 .PHONY: demo test test-scaffold test-browser families test-lavis fuzz audit check docs bench format build clean
+=======
+.PHONY: demo test test-scaffold test-browser families faults test-lavis check docs bench format build clean
+>>>>>>> faults
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -58,6 +62,10 @@ test-browser: $(VENV)/.browser
 # The suite over all model families; writes what it finds into README's table.
 families: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -p tests.support.family_table tests/plugins/transformers/test_families.py
+
+# The harness with all its faults (`make test` tries a share of them); writes what came of them into README's table.
+faults: $(VENV)/.test
+	HEADPRUNE_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.support.fault_table tests/faults
 
 # The plugin's tests, and those of the core and of other plugins that need no model of transformers 5. The other
 # environment speaks for transformers where the two are compared.

@@ -20,15 +20,19 @@ LARGEST = 64 * 2**20
 LONGEST_HEADER = 32 * 2**20
 
 _KEY = "headprune"
+_DIGEST = "digest"
 _DTYPES = {"importance": np.float32, "alpha": np.float32, "scale": np.float32, "samples": np.int32}
 _DEEPEST = 32
 _AGAIN = "make the patch again with headprune score"
 
 
 def save_patch(patch: Patch, path: str | Path) -> None:
-    """Write `patch` beside `path` and rename. One metadata key, because safetensors writes several in random order."""
+    """Write `patch` beside `path` and rename. One metadata key, because safetensors writes several in random order.
+
+    Beside the patch's info it holds the patch's digest, by which a damaged number is told: safetensors has no sum.
+    """
     tensors = {name: np.ascontiguousarray(getattr(patch, name), dtype) for name, dtype in _DTYPES.items()}
-    data = save(tensors, metadata={_KEY: patch.info.canonical()})
+    data = save(tensors, metadata={_KEY: _document(patch)})
     with writing(path) as beside:
         beside.write_bytes(data)
 
@@ -38,7 +42,8 @@ def load_patch(path: str | Path) -> Patch:
 
     Raises:
         DataError: no such file. PatchError: truncated, larger than LARGEST, not safetensors, not a patch, of a newer
-            format, or with NaN where it is applied.
+            format, with NaN where it is applied, or with another digest than it was written with (a patch of before
+            digests has none).
     """
     path = Path(path)
     if path.is_dir():
@@ -55,10 +60,20 @@ def load_patch(path: str | Path) -> Patch:
     wrong = [name for name, dtype in _DTYPES.items() if tensors[name].dtype != dtype]
     if wrong:
         raise PatchError(f"{path}: {wrong[0]} is {tensors[wrong[0]].dtype}, not {_DTYPES[wrong[0]].__name__}", _AGAIN)
-    return Patch(info=_info(path, metadata[_KEY]), **{name: tensors[name] for name in _DTYPES})
+    info, digest = _info(path, metadata[_KEY])
+    patch = Patch(info=info, **{name: tensors[name] for name in _DTYPES})
+    if digest not in (None, patch.digest()):
+        raise PatchError(f"{path} is damaged: it is not what was written", _AGAIN)
+    return patch
 
 
-def _info(path: Path, text: str) -> PatchInfo:
+def _document(patch: Patch) -> str:
+    document = {**json.loads(patch.info.canonical()), _DIGEST: patch.digest()}
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _info(path: Path, text: str) -> tuple[PatchInfo, str | None]:
+    """What the metadata tells of a patch, and the digest that the patch was written with."""
     try:
         document = json.loads(text)
         version = document.get("format")
@@ -67,7 +82,8 @@ def _info(path: Path, text: str) -> PatchInfo:
                 f"{path} has patch format {version!r:.40}, this headprune reads {FORMAT_VERSION}", "update headprune"
             )
         _refuse_odd(document)
-        return PatchInfo.model_validate_json(text)
+        digest = document.pop(_DIGEST, None)
+        return PatchInfo.model_validate_json(json.dumps(document)), digest
     except (ValidationError, ValueError, AttributeError, RecursionError) as error:
         first = f"{str(error).splitlines()[0]:.200}"
         raise PatchError(f"{path}: its metadata is not a patch's: {first}", _AGAIN) from error

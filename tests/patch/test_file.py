@@ -186,3 +186,26 @@ def test_numbers_that_no_scoring_makes(tmp_path: Path, tensors):
 def test_missing(tmp_path: Path):
     with pytest.raises(DataError, match="not there"):
         load_patch(tmp_path / "none")
+
+
+def test_a_number_that_was_changed_is_seen(tmp_path: Path):
+    scale = patch_of(IMPORTANCE).scale.copy()
+    scale[0, 1] += 0.25
+    with pytest.raises(PatchError, match="is not what was written"):
+        load_patch(damaged(tmp_path, scale=scale))
+
+
+def test_metadata_that_was_changed_is_seen(tmp_path: Path):
+    save_patch(patch_of(IMPORTANCE), tmp_path / "good")
+    data = (tmp_path / "good").read_bytes()
+    assert data.count(rb"\"seed\":0") == 1
+    (tmp_path / "bad").write_bytes(data.replace(rb"\"seed\":0", rb"\"seed\":1"))
+    with pytest.raises(PatchError, match="is not what was written"):
+        load_patch(tmp_path / "bad")
+
+
+def test_a_patch_of_before_digests_is_read(tmp_path: Path):
+    patch = patch_of(IMPORTANCE)
+    tensors = {name: getattr(patch, name) for name in ("importance", "alpha", "scale", "samples")}
+    save_file(tensors, tmp_path / "old", {"headprune": patch.info.canonical()})
+    assert load_patch(tmp_path / "old").digest() == patch.digest()

@@ -15,7 +15,7 @@ from headprune_judge.judge import Judge
 from PIL import Image
 from werkzeug import Response
 
-from headprune import HeadpruneError, LayerRater, Notice, PluginError, RateItem, ScoreItem, UsageError
+from headprune import HeadpruneError, LayerRater, Notice, PluginError, RateItem, ScoreItem, ServiceError, UsageError
 from headprune.testing import LayerRaterContract
 from tests.plugins.judge.conftest import CRITERIA, KEY, fails, items, picture, rated, says, well
 
@@ -220,6 +220,22 @@ def test_a_server_that_stays_busy_ends_in_an_error(judge, backend, name):
     with pytest.raises(PluginError, match=f"asked 3 times about sample 'boat.png': {name[:3]}"):
         judge(retries="2").rate(TWO)
     assert len(backend.requests) == 3
+
+
+def test_a_server_that_is_away_can_be_waited_for_where_it_has_answered_before(judge, backend, monkeypatch):
+    monkeypatch.setattr("headprune_judge.server._ANSWERED", set())
+    backend.script.append(fails(503))
+    with pytest.raises(ServiceError, match="asked 1 times") as never:
+        judge(retries="0").rate(items(1))
+    backend.script.append(lambda request: says("no ratings"))
+    with pytest.raises(PluginError, match="cannot be used") as unusable:
+        judge(retries="0").rate(items(1))
+    backend.script.extend([well, fails(503)])
+    with pytest.raises(ServiceError, match="asked 1 times") as away:
+        judge(retries="0", concurrency="1").rate(items(2))
+    assert (never.value.answered, away.value.answered) == (False, True)
+    assert not isinstance(unusable.value, ServiceError)
+    assert "stored" in away.value.hint
 
 
 @pytest.mark.parametrize("dated", [False, True])
