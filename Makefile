@@ -3,9 +3,11 @@
 
 VENV ?= .venv
 VENV_LAVIS ?= .venv-lavis
+VENV_AUDIT ?= .venv-audit
 PYTHON ?= python3
 RUN ?= demo-run
 BENCH ?=
+SECONDS ?= 60
 BIN := $(VENV)/bin
 BIN_LAVIS := $(VENV_LAVIS)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
@@ -18,7 +20,11 @@ LAVIS_TESTS := tests/hooks/test_lazy.py tests/hooks/test_local.py tests/hooks/te
 	tests/report tests/runs tests/scoring/test_importance.py tests/scoring/test_statistics.py tests/test_labels.py \
 	tests/test_pictures.py tests/towers/test_calls.py
 
-.PHONY: demo test test-scaffold test-browser families test-lavis check docs bench format build clean
+<<<<<<< HEAD
+.PHONY: demo test test-scaffold test-browser families test-lavis fuzz audit check docs bench format build clean
+=======
+.PHONY: demo test test-scaffold test-browser families faults test-lavis check docs bench format build clean
+>>>>>>> faults
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)
@@ -57,11 +63,24 @@ test-browser: $(VENV)/.browser
 families: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -p tests.support.family_table tests/plugins/transformers/test_families.py
 
+# The harness with all its faults (`make test` tries a share of them); writes what came of them into README's table.
+faults: $(VENV)/.test
+	HEADPRUNE_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.support.fault_table tests/faults
+
 # The plugin's tests, and those of the core and of other plugins that need no model of transformers 5. The other
 # environment speaks for transformers where the two are compared.
 test-lavis: $(VENV_LAVIS)/.test $(VENV)/.installed
 	OMP_NUM_THREADS=1 HEADPRUNE_TRANSFORMERS_PYTHON=$(abspath $(BIN)/python) \
 		$(BIN_LAVIS)/python -m pytest -n 2 $(LAVIS_TESTS)
+
+# What reads files from others, under atheris, which is for Linux and Python 3.11 to 3.13; its corpus is in `make test` as well.
+fuzz: $(VENV)/.fuzz
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz patch --seconds $(SECONDS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz recipe --seconds $(SECONDS)
+
+# Known vulnerabilities of what constraints.txt pins, as PyPI tells them. A package that it cannot be asked about fails it.
+audit: $(VENV_AUDIT)/.installed
+	$(VENV_AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -108,6 +127,15 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.browser: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[browser]"
+	touch $@
+
+$(VENV)/.fuzz: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[fuzz]"
+	touch $@
+
+$(VENV_AUDIT)/.installed: pyproject.toml
+	test -x $(VENV_AUDIT)/bin/python || $(PYTHON) -m venv $(VENV_AUDIT)
+	$(VENV_AUDIT)/bin/pip --disable-pip-version-check --quiet install "pip-audit>=2.9"
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.installed

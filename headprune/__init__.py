@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from headprune.errors import PatchError as PatchError
     from headprune.errors import PictureError as PictureError
     from headprune.errors import PluginError as PluginError
+    from headprune.errors import SampleError as SampleError
+    from headprune.errors import ServiceError as ServiceError
     from headprune.errors import UsageError as UsageError
     from headprune.errors import notice as notice
     from headprune.events import LayerScored as LayerScored
@@ -104,7 +106,7 @@ _HOMES = {
     "headprune.edits.edit": "Comparable Context Edit Rows one_hot per_head repeated replaced scaled",
     "headprune.edits.heads": "CoefficientEdit",
     "headprune.errors": "DataError HeadpruneError ModelError Notice "
-    "PatchError PictureError PluginError UsageError notice",
+    "PatchError PictureError PluginError SampleError ServiceError UsageError notice",
     "headprune.events": "LayerScored Progress RunFailed RunFinished RunStarted",
     "headprune.hooks.catalogue": "make_scorer",
     "headprune.hooks.datasets": "open_dataset",

@@ -83,7 +83,7 @@ class RunFailed:
 
     Attributes:
         kind: the class of the error, "KeyboardInterrupt" where somebody stopped it.
-        reason: what it said.
+        reason: what it said, without keys.
         seconds: how long it took until then.
     """
 

@@ -1,4 +1,5 @@
-"""Writing files and folders so that nothing half-written is ever left where somebody looks for a result."""
+"""Writing files and folders so that nothing half-written is ever left where somebody looks for a result; reading no
+more of a file than its kind may have."""
 
 from __future__ import annotations
 
@@ -24,6 +25,28 @@ _NEXT_STEP = {
     errno.ENOTDIR: "a part of that path is a file: choose another place",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+
+
+class TooLarge(Exception):
+    """A file that holds more than is read of one of its kind."""
+
+
+def read_limited(path: Path, largest: int) -> bytes:
+    """What a file of at most `largest` bytes holds; a pipe is read to its end.
+
+    Raises:
+        TooLarge: it holds more; a file is not read then. OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= largest:
+            data = file.read(size)
+            # A pipe says that it holds nothing, and a file may grow.
+            while len(data) <= largest and (more := file.read(2**16)):
+                data += more
+            if len(data) <= largest:
+                return data
+    raise TooLarge(f"it is larger than {largest:,} bytes")
 
 
 @contextmanager

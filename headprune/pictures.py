@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from headprune.errors import PictureError
+from headprune.files import TooLarge, read_limited
 
 PICTURE_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
@@ -21,6 +22,9 @@ PICTURE_ENDINGS = frozenset(
 """The endings, in lower case, by which a file counts as a picture."""
 MAX_PIXELS = 89_478_485
 """What a picture may hold, in pixels: 256 MiB as RGB, and where Pillow begins to warn of a decompression bomb."""
+
+MAX_BYTES = 2**28
+"""What a picture's file may hold: as much as MAX_PIXELS take as RGB without any compression."""
 
 # The formats behind PICTURE_ENDINGS. Pillow knows more, among them EPS, for which it starts Ghostscript on what
 # somebody sent.
@@ -37,10 +41,16 @@ def read_picture(source: Path | bytes, name: str) -> Image.Image:
         name: what messages call it.
 
     Raises:
-        PictureError: it is missing, empty, truncated, damaged, of no supported format, or larger than MAX_PIXELS.
+        PictureError: it is missing, empty, truncated, damaged, of no supported format, or larger than MAX_PIXELS or
+            MAX_BYTES.
     """
+    if isinstance(source, Path) and source.exists() and not (source.is_file() or source.is_dir()):
+        # A pipe would be waited for.
+        raise PictureError(f"{name} cannot be read: it is no file", "leave it out")
     try:
-        content = source if isinstance(source, bytes) else source.read_bytes()
+        content = source if isinstance(source, bytes) else read_limited(source, MAX_BYTES)
+    except TooLarge as error:
+        raise PictureError(f"{name} cannot be read: {error}", "make it smaller, or leave it out") from error
     except OSError as error:
         raise PictureError(f"{name} cannot be read: {error.strerror}", "check the path and its permissions") from error
     if not content:
@@ -81,10 +91,11 @@ def _eight_bits(upright: Image.Image, opened: Image.Image, name: str) -> Image.I
         raise PictureError(f"{name} has values of no known range (mode {upright.mode})", "convert it to 8 or 16 bits")
     else:
         return upright
-    values = np.asarray(upright).astype(np.float64) / top
+    scale = np.arange(top + 1) / top
     if tags.get(_PHOTOMETRIC) == 0:  # TIFF's "white is zero", which Pillow inverts for 8 bits only
-        values = 1 - values
-    grey = np.rint(values * 255).astype(np.uint8)
+        scale = 1 - scale
+    # By a table: as numbers with a point the pixels of a large picture would take gigabytes.
+    grey = np.rint(scale * 255).astype(np.uint8).take(np.asarray(upright), mode="clip")
     key = opened.info.get("transparency")
     if isinstance(key, int):
         grey[np.asarray(upright) == key] = 255

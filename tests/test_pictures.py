@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import tracemalloc
 import zlib
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -173,12 +176,13 @@ def test_postscript_is_not_handed_to_ghostscript() -> None:
         read_picture(eps, "drawing.jpg")
 
 
-def _bomb(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
+
+def _bomb(width: int, height: int) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("size", [(10_000, 9_000), (100_000, 100_000)])
@@ -186,3 +190,77 @@ def _bomb(width: int, height: int) -> bytes:
 def test_a_decompression_bomb_is_refused_before_it_is_unpacked(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match=f"bomb.png is larger than {pictures.MAX_PIXELS} pixels"):
         read_picture(_bomb(*size), "bomb.png")
+
+
+ZEROS = zlib.compress(bytes(2**28), 9)  # 256 MiB in 256 KB
+
+
+def _in_png(kind: bytes, data: bytes) -> bytes:
+    """A good PNG with one more chunk before its pixels."""
+    content = _encoded(_corners(), "PNG")
+    at = content.index(b"IDAT") - 4
+    return content[:at] + _chunk(kind, data) + content[at:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _in_png(b"zTXt", b"Comment\0\0" + ZEROS),
+        _in_png(b"iTXt", b"Comment\0\1\0\0\0" + ZEROS),
+        _in_png(b"iCCP", b"profile\0\0" + ZEROS),
+    ],
+    ids=["zTXt", "iTXt", "iCCP"],
+)
+def test_a_bomb_in_what_is_no_pixel_is_never_unpacked(content: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with suppress(PictureError):
+            assert _pixels(read_picture(content, "bomb.png")) == [[RED, RED, BLUE, BLUE]] * 2
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_many_frames_one_is_unpacked() -> None:
+    frames = [Image.new("P", (500, 500), number % 2) for number in range(1500)]
+    content = _encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    tracemalloc.start()
+    try:
+        assert read_picture(content, "many.gif").size == (500, 500)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def _looping(first: int) -> bytes:
+    """A TIFF whose directory names the one at `first` as the next, and as a directory within it."""
+    tags = [(256, 3, 1), (257, 3, 1), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 3, 1)]
+    tags += [(279, 4, 1), (330, 4, first), (34665, 4, first), (34853, 4, first)]
+    directory = b"".join(struct.pack("<HHI", tag, kind, 1) + struct.pack("<I", value) for tag, kind, value in tags)
+    return (
+        b"II*\0"
+        + struct.pack("<I", 10)
+        + b"\x80\0"
+        + struct.pack("<H", len(tags))
+        + directory
+        + struct.pack("<I", first)
+    )
+
+
+@pytest.mark.parametrize("first", [10, 0, 2**31])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow doubts the tags
+def test_directories_that_lead_into_one_another_are_not_followed(first: int) -> None:
+    assert _pixels(read_picture(_looping(first), "loop.tif")) == [[(128, 128, 128)]]
+
+
+def test_a_large_file_is_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(b"")
+    os.truncate(tmp_path / "large.png", 2**40)  # a hole: more than there is memory
+    with pytest.raises(PictureError, match=f"large.png cannot be read: it is larger than {pictures.MAX_BYTES:,} bytes"):
+        read_picture(tmp_path / "large.png", "large.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(PictureError, match=r"pipe\.png cannot be read: it is no file"):
+        read_picture(tmp_path / "pipe.png", "pipe.png")

@@ -30,7 +30,11 @@ DatasetReader = Annotated[
     typer.Option("--dataset", help="The reader that opens DATA: a name, or ./file.py:Class.", show_default=False),
 ]
 AllowLocalPlugins = Annotated[
-    bool, typer.Option("--allow-local-plugins", help="Let the recipe name files with plugins, whose code then runs.")
+    bool,
+    typer.Option(
+        "--allow-local-plugins",
+        help="Trust the recipe: files with plugins that it names are run, and it may choose servers, keys and files.",
+    ),
 ]
 Recipe = Annotated[
     Path | None, typer.Option("--recipe", help="A TOML recipe; options given here win.", show_default=False)

@@ -20,6 +20,7 @@ import typer
 
 from headprune.errors import ExitCode, HeadpruneError, Notice, PluginError
 from headprune.files import cannot_write
+from headprune.redact import redacted
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -123,7 +124,7 @@ def _plugins_fault(error: Exception) -> PluginError | None:
 
 def _end(error: BaseException, code: ExitCode, debug: bool) -> None:
     if debug:
-        traceback.print_exception(error)
+        print(redacted("".join(traceback.format_exception(error))), file=sys.stderr, end="")
     raise typer.Exit(int(code)) from None
 
 
@@ -189,7 +190,8 @@ def numbers(array: Any) -> Any:
 
 
 def shown(text: str) -> str:
-    """Text that someone else wrote, made safe for a terminal: no markup, no control characters."""
+    """Text that someone else wrote, made safe for a terminal: no keys, no markup, no control characters."""
     from rich.markup import escape
 
-    return escape("".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text))
+    plain = (character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in redacted(text))
+    return escape("".join(plain))

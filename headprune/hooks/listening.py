@@ -10,6 +10,7 @@ from headprune.errors import HeadpruneError, notice
 from headprune.events import LayerScored, Progress, RunFailed, RunFinished, RunStarted
 from headprune.hooks.blame import blaming
 from headprune.hooks.kinds import Listener
+from headprune.redact import redacted
 
 
 class Listened:
@@ -71,5 +72,5 @@ def listened(
         yield told
     # An interruption, too, ends a run.
     except BaseException as error:
-        told.failed(RunFailed(type(error).__name__, str(error), time.monotonic() - start))
+        told.failed(RunFailed(type(error).__name__, redacted(str(error)), time.monotonic() - start))
         raise

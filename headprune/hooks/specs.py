@@ -38,9 +38,17 @@ class Spec:
     advice: str = ""
 
 
+@dataclass(frozen=True, slots=True)
 class ScorerSpec(Spec):
     """A scorer: `target` names a subclass of `headprune.Scorer`, `LogitScorer` or `GradientScorer`, which says what it
-    needs."""
+    needs.
+
+    Attributes:
+        personal: options that say whom it asks, with whose key, or which file it writes. A recipe, which may be
+            somebody else's, sets them only where its user trusts it; the command line does.
+    """
+
+    personal: tuple[str, ...] = ()
 
 
 class EditSpec(Spec):
@@ -63,8 +71,15 @@ class DatasetSpec(Spec):
     """A dataset reader: `target` names a subclass of `headprune.DatasetReader`; DATA `name` or `name:rest` takes it."""
 
 
+@dataclass(frozen=True, slots=True)
 class ListenerSpec(Spec):
-    """A run listener: `target` names a subclass of `headprune.Listener`."""
+    """A run listener: `target` names a subclass of `headprune.Listener`.
+
+    Attributes:
+        personal: options that say whom it tells, with whose key, or which file it writes; as a scorer's.
+    """
+
+    personal: tuple[str, ...] = ()
 
 
 @hookspec

@@ -12,7 +12,6 @@ from typing import Any
 from headprune.errors import HeadpruneError, UsageError, notice
 from headprune.perspectives.run import holds_run, load_info
 from headprune.recipes import Resolved, resolve
-from headprune.recipes.toml import read_values, refuse_plugin_files
 from headprune.runs.opening import FILE, connect
 from headprune.runs.overview import holds_score_run
 
@@ -23,10 +22,10 @@ def recipe_of_run(folder: Path, overrides: Mapping[str, Any], allow_local_plugin
     Args:
         folder: of the run.
         overrides: nested like a recipe; None stands for what is not given anew.
-        allow_local_plugins: whether the recipe may name files with plugins, whose code then runs.
+        allow_local_plugins: whether the recipe is trusted, as `resolve` says.
 
     Raises:
-        UsageError: it is no run of `headprune score`, or its recipe names a plugin's file and may not.
+        UsageError: it is no run of `headprune score`, or its recipe says what needs trust.
         HeadpruneError: there is no run.
     """
     if not holds_score_run(folder):
@@ -43,8 +42,13 @@ def recipe_of_run(folder: Path, overrides: Mapping[str, Any], allow_local_plugin
             f"{folder} holds no recipe.toml to go on with",
             f"give the run's headprune score command with --out {folder}",
         )
-    _refuse_plugin_files(recipe, folder, allow_local_plugins)
-    return resolve(recipe, overrides, allow_local_plugins)
+    trusted = resolve(recipe, overrides, allow_local_plugins=True)
+    try:
+        return resolve(recipe, overrides, allow_local_plugins) if not allow_local_plugins else trusted
+    except UsageError as error:
+        # What is not allowed to a recipe that somebody else wrote; anything else was refused above.
+        hint = f"only where you trust it: headprune runs resume {folder} --allow-local-plugins"
+        raise UsageError(error.message, hint) from error
 
 
 @contextmanager
@@ -61,16 +65,6 @@ def where_it_began(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
-
-
-def _refuse_plugin_files(recipe: Path, folder: Path, allowed: bool) -> None:
-    values = read_values(recipe)
-    refuse_plugin_files(values, recipe, allowed=True)
-    try:
-        refuse_plugin_files(values, recipe, allowed)
-    except UsageError as error:
-        hint = f"its code runs only where you trust it: headprune runs resume {folder} --allow-local-plugins"
-        raise UsageError(error.message, hint) from error
 
 
 def _first_folder(folder: Path) -> Path | None:

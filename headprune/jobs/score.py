@@ -119,13 +119,8 @@ def _scored(
     """Run Algorithm 1 in a run folder; what stops it is told together with how to go on."""
     try:
         with finishing() as interrupted:
-
-            def progressed(progress: Progress) -> None:
-                # What it tells of is stored: here nothing is lost.
-                told.progressed(progress)
-                interrupted.stop_if_asked()
-
-            return score_heads(engine, dataset, drawn, settings, run.store, progressed, told.layer_scored)
+            stop = interrupted.stop_if_asked
+            return score_heads(engine, dataset, drawn, settings, run.store, told.progressed, told.layer_scored, stop)
     except (HeadpruneError, KeyboardInterrupt):
         if not run.store.is_empty():
             notice(f"what was made so far is kept: headprune runs resume {run.path} goes on with it")

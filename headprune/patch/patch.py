@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headprune.errors import PatchError, UsageError
 from headprune.types import Geometry
 
 FORMAT_VERSION = 1
+MOST = 2**16
+"""Layers, or heads of a layer, that a tower may have: what a file says of itself is not believed beyond it."""
 Array = NDArray[np.float32]
 ScaleRule = Literal["mean-one", "paper", "none"]
 
@@ -35,13 +37,19 @@ class ModelRecord(_Record):
     name: str
     backend: str
     revision: str | None
-    layers: int
-    heads: int
-    width: int
-    head_width: int
+    layers: Annotated[int, Field(ge=1, le=MOST)]
+    heads: Annotated[int, Field(ge=1, le=MOST)]
+    width: Annotated[int, Field(ge=1, lt=2**31)]
+    head_width: Annotated[int, Field(ge=1, lt=2**31)]
     cls: bool
     ragged: tuple[int, ...]
     fingerprint: str
+
+    @model_validator(mode="after")
+    def _is_a_tower(self) -> ModelRecord:
+        if self.ragged and (len(self.ragged) != self.layers or not all(0 <= n <= self.heads for n in self.ragged)):
+            raise ValueError("ragged is not a number of heads for each layer")
+        return self
 
     @property
     def geometry(self) -> Geometry:
@@ -107,9 +115,12 @@ class Patch:
                 raise PatchError(
                     f"{name} is {getattr(self, name).shape}, not {shape}", "the patch is damaged: make it again"
                 )
+        if np.any(self.samples < 0):
+            raise PatchError("samples is below 0", "the patch is damaged: make it again")
         unscored = self.samples == 0
         for name in ("importance", "alpha", "scale"):
-            if not np.all(np.isfinite(getattr(self, name)) | unscored):
+            values = getattr(self, name)
+            if not np.all(np.isfinite(values) | (unscored & np.isnan(values))):
                 raise PatchError(
                     f"{name} is not finite at a head that was scored", "the patch is damaged: make it again"
                 )

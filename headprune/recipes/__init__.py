@@ -3,8 +3,8 @@
 from headprune.recipes.layers import parse_layers as parse_layers
 from headprune.recipes.load import Resolved as Resolved
 from headprune.recipes.load import dumps as dumps
+from headprune.recipes.load import read as read
 from headprune.recipes.load import resolve as resolve
 from headprune.recipes.load import schema_json as schema_json
 from headprune.recipes.load import write as write
 from headprune.recipes.schema import Recipe as Recipe
-from headprune.recipes.toml import read as read

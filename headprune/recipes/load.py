@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from pydantic import BaseModel, ValidationError
 from headprune.files import writing
 from headprune.hooks.local import is_local
 from headprune.recipes.schema import Recipe
-from headprune.recipes.toml import Values, anchored, plugins_anchored, read_values, refuse_plugin_files, usage_error
+from headprune.recipes.toml import Values, anchored, plugins_anchored, read_values, refuse_odd, usage_error
+from headprune.recipes.trust import refuse_untrusted
 
 # A plugin's options are written for that plugin: when the command line names another one, they are not for it.
 _OWNER_OF = {
@@ -54,17 +56,20 @@ def resolve(
     Args:
         recipe_file: a TOML file, or None.
         overrides: what the command line gave, nested like a recipe; None stands for what it did not give.
-        allow_local_plugins: whether the recipe may name files with plugins, whose code then runs.
+        allow_local_plugins: whether the recipe is trusted: it may then name files with plugins, whose code runs, and
+            set a plugin's `personal` options.
 
     Raises:
-        UsageError: a setting is unknown, missing or wrong, or the recipe names a plugin's file.
+        UsageError: a setting is unknown, missing or wrong, or the recipe says what needs trust.
     """
     notes: list[str] = []
-    typed = anchored(_given(overrides), Path.cwd())
+    typed = _given(overrides)
+    refuse_odd(typed, "the command line")
+    typed = anchored(typed, Path.cwd())
     from_file = read_values(recipe_file) if recipe_file is not None else {}
     from_file = _without_orphans(from_file, typed, notes)
-    refuse_plugin_files(_without(from_file, typed), str(recipe_file), allow_local_plugins)
     values = _merged(from_file, typed)
+    refuse_untrusted(_without(from_file, typed), _with_owners(values), str(recipe_file), allow_local_plugins)
     from_demo = _demo_defaults(values)
     if "scorer_options" in from_demo:
         notes.append("demo: where BERTScore is asked for, it reads the bundled encoder")
@@ -75,6 +80,20 @@ def resolve(
     layers = (("command line", typed), ("recipe", from_file), ("demo", from_demo))
     sources = {path: _source(path, layers) for path in _paths(recipe.model_dump())}
     return Resolved(recipe, sources, tuple(notes))
+
+
+def read(path: str | Path) -> Recipe:
+    """The recipe in a file, its gaps filled with the defaults.
+
+    Raises:
+        UsageError: the file cannot be read, holds a mistake, named with its key, table and line, or needs trust.
+    """
+    values = read_values(path)
+    refuse_untrusted(values, _with_owners(values), path)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise usage_error(error, str(path)) from error
 
 
 def dumps(recipe: Recipe) -> str:
@@ -120,6 +139,13 @@ def _without(values: Values, others: Values) -> Values:
     return left
 
 
+def _with_owners(values: Values) -> Values:
+    """`values` with the plugins that are named by default."""
+    owners: Values = {owner: _default("", owner) for owner in ("scorer", "listener")}
+    compared = {owner: _default("evaluate.", owner) for owner in ("scorer", "convergence_scorer")}
+    return _merged({**owners, "evaluate": compared}, values)
+
+
 def _without_orphans(from_file: Values, typed: Values, notes: list[str], table: str = "") -> Values:
     """The recipe's settings without the options of a plugin that the command line replaced."""
     kept = dict(from_file)
@@ -139,7 +165,7 @@ def _same_plugin(typed: Any, before: Any) -> bool:
     """Whether both name the same plugin; in a recipe a file is named by its whole path."""
     if typed == before or not (is_local(str(typed)) and is_local(str(before))):
         return bool(typed == before)
-    return Path(str(typed)).expanduser().resolve() == Path(str(before))
+    return Path(os.path.expanduser(str(typed))).resolve() == Path(str(before))  # noqa: PTH111 - as where it was anchored
 
 
 def _default(table: str, key: str) -> Any:

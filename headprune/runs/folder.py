@@ -158,13 +158,22 @@ def _opened(path: Path, identity: Mapping[str, Any], recipe: str) -> RunStore:
         store = repair(path)
     try:
         _settle(path, store, identity)
-        if not (path / _RECIPE).exists():
-            with writing(path / _RECIPE) as part:
-                part.write_text(recipe, encoding="utf-8")
+        _keep_recipe(path / _RECIPE, store, recipe)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _keep_recipe(file: Path, store: RunStore, recipe: str) -> None:
+    """Have the file hold the recipe that the run was first given; where it is gone or damaged, it is written again."""
+    first = store.meta(_RECIPE)
+    if first is None:
+        first = recipe
+        store.set_meta(_RECIPE, recipe)
+    if not file.is_file() or file.read_bytes() != first.encode():
+        with writing(file) as part:
+            part.write_bytes(first.encode())
 
 
 def _settle(path: Path, store: RunStore, identity: Mapping[str, Any]) -> None:

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from headprune.errors import HeadpruneError
-from headprune.files import writing
+from headprune.files import TooLarge, read_limited, writing
+from headprune.tensors import Refused, read_tensors
 
 RESULT, TENSORS = "result.json", "tensors.safetensors"
+LARGEST = 2**30
+"""Bytes that the tensors of a result may have; those of figure 6 over 40 layers of 16 heads are some 10 MB."""
+_LONGEST_HEADER = 2**24
+_LONGEST_TEXT = 2**28
 _TENSOR = "tensor"
 
 
@@ -42,7 +46,8 @@ def load_result(folder: Path) -> Any:
     """
     plain = load_plain(folder)
     with _worded(folder):
-        return _unpacked(plain, load_file(folder / TENSORS))
+        tensors, _ = read_tensors(folder / TENSORS, LARGEST, _LONGEST_HEADER)
+        return _unpacked(plain, tensors)
 
 
 def load_plain(folder: Path) -> Any:
@@ -57,14 +62,14 @@ def load_plain(folder: Path) -> Any:
             "name a folder that headprune layers, heatmap, lesion or another perspective wrote",
         )
     with _worded(folder):
-        return json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        return json.loads(read_limited(folder / RESULT, _LONGEST_TEXT))
 
 
 @contextmanager
 def _worded(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RecursionError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, Refused, TooLarge) as error:
         raise HeadpruneError(f"the result in {folder} cannot be read: {error}", "make the run again") from error
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from headprune.errors import HeadpruneError
+from headprune.redact import redacted
 from headprune.runs.opening import worded
 from headprune.runs.schema import transaction
 from headprune.runs.store import RunStore
@@ -136,7 +137,7 @@ class Log:
         hint = error.hint if isinstance(error, HeadpruneError) else ""
         self._store.write(
             "INSERT INTO errors (session_id, at, kind, sample, message, hint) VALUES (?, ?, ?, ?, ?, ?)",
-            [(self._session, _now(), type(error).__name__, sample, message, hint)],
+            [(self._session, _now(), type(error).__name__, sample, redacted(message), redacted(hint))],
         )
 
     def end(self, state: str) -> None:

@@ -59,6 +59,7 @@ def score_heads(
     store: RunStore | None = None,
     progress: Callable[[Progress], None] = lambda progress: None,
     layer_scored: Callable[[LayerScored], None] = lambda layer: None,
+    stored: Callable[[], None] = lambda: None,
 ) -> ScoreResult:
     """Run Algorithm 1.
 
@@ -73,6 +74,7 @@ def score_heads(
         store: captions and scores are kept here as they come, and taken from here when they are there.
         progress: called as they come.
         layer_scored: called with each layer when its heads have their importance.
+        stored: called where all that was made is in the store; what it raises ends the run, and loses nothing.
 
     Raises:
         UsageError: the scorer needs gold captions that are not there, or no head is left to score.
@@ -85,7 +87,7 @@ def score_heads(
     gold = gold_digest(settings.scorer, dataset)
     first, made, left = len(drawn.samples), 0, drawn
     while True:
-        work = Work(engine, left, settings, store, progress, gold)
+        work = Work(engine, left, settings, store, progress, gold, stored)
         try:
             per_sample = _per_sample(work, layer_scored)
         except SampleError as error:

@@ -26,6 +26,8 @@ def keep_importances(store: RunStore, patch: Patch, per_sample: Floats, layers: 
         (patch.info.sample_ids[sample], layers[row], head): float(per_sample[sample, row, head])
         for sample, row, head in there
     }
+    # Reading them makes room for those that are damaged: what is there already would stay as it is.
+    store.importances(patch.digest())
     store.add_importances(patch.digest(), rows)
 
 

@@ -39,6 +39,7 @@ class Work:
         store: where results are kept, and taken from; None keeps none.
         progress: called as they come.
         gold: a digest of the gold captions that the scorer looks at.
+        stored: called where all that was made is stored; what it raises ends the run.
 
     Attributes:
         samples, settings: of the run.
@@ -56,6 +57,7 @@ class Work:
         store: RunStore | None,
         progress: Callable[[Progress], None],
         gold: str = "",
+        stored: Callable[[], None] = lambda: None,
     ) -> None:
         self.samples = drawn.samples
         self.settings = settings
@@ -66,6 +68,7 @@ class Work:
         self._engine = engine
         self._store = store
         self._progress = progress
+        self._stored = stored
         self._pictures = drawn.pictures
         self._seen_by_scorer = {"gold": gold} if gold else {}
         if store:
@@ -142,6 +145,7 @@ class Work:
             values = patiently(lambda: scored(scorer, items), self.settings.patience) + _ZERO
             if self._store:
                 self._store.add_scores(context, digest, dict(zip(keys, values.tolist(), strict=True)))
+        self._stored()
         return values
 
     def _known_scores(self, wanted: Sequence[Key], coefficients: Array) -> tuple[str, str, Scores]:
@@ -164,6 +168,7 @@ class Work:
             made += new
             self.done += new
             self._progress(Progress(stage, known + made, wanted, len(self.samples)))
+            self._stored()
 
         self._progress(Progress(stage, known, wanted, len(self.samples)))
         if tasks:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from bert_score.utils import bert_encode, get_model, get_tokenizer
 from torch import Tensor
-from transformers import AutoConfig, AutoTokenizer, GPT2Tokenizer, RobertaTokenizer
+from transformers import AutoConfig, AutoTokenizer, GPT2Tokenizer, RobertaTokenizer, dynamic_module_utils
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from headprune import ModelError, UsageError
 
+# Else transformers has a repository without safetensors converted by others on the hub, in a thread of its own.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+
+# What torch.load heeds, whoever calls it.
+_WEIGHTS_ONLY, _ANY_PICKLE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 MAX_TOKENS = 512
 
 
@@ -52,9 +60,10 @@ class Encoder:
     def __init__(self, source: str, config: Any, num_layers: int, device: torch.device, batch_size: int) -> None:
         name = _T5(source) if config.model_type in ("t5", "mt5") else _NotT5(source)
         try:
-            self._tokenizer = _tokenizer(source)
-            self._model = get_model(name, num_layers).to(device)
-        except (OSError, ValueError, AssertionError) as error:
+            with _own_code_alone():
+                self._tokenizer = _tokenizer(source)
+                self._model = get_model(name, num_layers).to(device)
+        except (OSError, ValueError, AssertionError, UnpicklingError) as error:
             raise _not_loaded(source, error) from error
         self._device = device
         self._batch_size = batch_size
@@ -104,7 +113,7 @@ def read_config(source: str, num_layers: int) -> Any:
         UsageError: `num_layers` is beyond the model's last layer.
     """
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _not_loaded(source, error) from error
     there = getattr(config, "num_hidden_layers", num_layers)
@@ -118,6 +127,25 @@ def commit_of(source: str) -> str | None:
     # From its path there, which old and new transformers know; configurations of new ones do not remember it.
     commit: str | None = extract_commit_hash(cached_file(source, "config.json"), None)
     return commit
+
+
+@contextmanager
+def _own_code_alone() -> Iterator[None]:
+    """Within the context code that comes with a model is refused, and of a pickle nothing made but tensors.
+
+    bert-score does not ask for either: transformers would ask on the terminal, for as many seconds as it gives an
+    answer, and an old one with an old torch reads any pickle.
+    """
+    seconds = getattr(dynamic_module_utils, "TIME_OUT_REMOTE_CODE", 0)
+    dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+    before = {name: os.environ.pop(name, None) for name in (_WEIGHTS_ONLY, _ANY_PICKLE)}
+    os.environ[_WEIGHTS_ONLY] = "1"
+    try:
+        yield
+    finally:
+        dynamic_module_utils.TIME_OUT_REMOTE_CODE = seconds
+        del os.environ[_WEIGHTS_ONLY]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 class _T5(str):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from headprune import ScoreItem, Scorer, UsageError
+from headprune import ModelError, ScoreItem, Scorer, UsageError
 from headprune_bertscore.encoder import Encoded, Encoder, commit_of, read_config
 from headprune_bertscore.memory import Memory
 from headprune_bertscore.settings import BertScoreSettings, resolve
@@ -50,6 +50,7 @@ class BertScore(Scorer):
         self._device = _device(self.settings.device)
         # Read now: a wrong name is then found before hours of captioning, and not after.
         self._config = read_config(self._resolved.source, self._resolved.num_layers)
+        self._commit = None if self._resolved.folder else commit_of(self._resolved.source)
         self._embeddings: Memory[str, Encoded] = Memory(self.settings.cache_mb * 2**20)
         self._scores: Memory[tuple[str, str], PRF] = Memory(_REMEMBERED_PAIRS)
 
@@ -91,14 +92,18 @@ class BertScore(Scorer):
     @cached_property
     def _encoder(self) -> Encoder:
         resolved = self._resolved
-        return Encoder(resolved.source, self._config, resolved.num_layers, self._device, self.settings.batch_size)
+        encoder = Encoder(resolved.source, self._config, resolved.num_layers, self._device, self.settings.batch_size)
+        # bert-score takes no commit: what it loaded is of the one that is recorded only if the branch is still there.
+        if not resolved.folder and commit_of(resolved.source) != self._commit:
+            raise ModelError(f"the BERTScore model {resolved.name} changed on the hub meanwhile", "run it again")
+        return encoder
 
     @cached_property
     def _identity(self) -> dict[str, Any]:
         """What tells this model from another of the same name."""
         if self._resolved.folder is not None:
             return {"sha256": fingerprint(self._resolved.folder)}
-        return {"revision": commit_of(self._resolved.source)}
+        return {"revision": self._commit}
 
     def _match_all(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], PRF]:
         """Match pairs that were not matched before, encoding only what is new."""

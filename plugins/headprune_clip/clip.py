@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
+from transformers.utils.hub import resolve_revision
 
 from headprune import ModelError, UsageError, notice
+
+# Else transformers has a repository without safetensors converted by others, and loads what they made of it.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
 
 
 class Clip:
@@ -34,6 +39,8 @@ class Clip:
         if not folder.is_dir() and model.startswith(("/", ".", "~")):
             raise ModelError(f"there is no model folder {model}", "check model=FOLDER")
         try:
+            # The commit that it stands for now: all files are of it, though the branch may move on meanwhile.
+            revision = resolve_revision(source, revision)
             # Concrete classes, safetensors only: nothing in a checkpoint is ever run.
             loaded, told = CLIPModel.from_pretrained(
                 source, revision=revision, use_safetensors=True, dtype=torch.float32, output_loading_info=True

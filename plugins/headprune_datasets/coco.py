@@ -120,4 +120,9 @@ def _id(entry: dict[str, Any], key: str, where: str) -> str:
     value = entry.get(key)
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise DataError(f"{where}: {key} is {value!r}", "ids are numbers or strings")
-    return str(value)
+    found = str(value)
+    try:
+        found.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where}: {key} holds half a character", "correct the file's encoding") from error
+    return found

@@ -11,6 +11,8 @@ from typing import Any
 
 from headprune import DataError
 
+LARGEST = 2**30
+"""Bytes that a file of captions may hold; COCO's largest has some 92 million."""
 Row = tuple[int, dict[str, Any]]
 """The line a row begins on, counted from 1, and what it holds."""
 
@@ -51,10 +53,12 @@ def lines_of(file: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file, with their numbers and their ends; a byte order mark is skipped.
 
     Raises:
-        DataError: the file cannot be read, or a line is not UTF-8.
+        DataError: the file cannot be read, holds more than LARGEST, or a line is not UTF-8.
     """
     try:
         with file.open("rb") as handle:
+            if os.fstat(handle.fileno()).st_size > LARGEST:
+                raise DataError(f"{file} is larger than {LARGEST:,} bytes", "name the file of the captions")
             for number, raw in enumerate(handle, 1):
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -9,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import datasets
-import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow.compute as pc
+from huggingface_hub.constants import HF_HUB_CACHE
 from PIL import Image
 from pydantic import field_validator
 
@@ -82,6 +84,7 @@ class Hub(DatasetReader):
         table, pinned = self._table(ref)
         columns = self._caption_columns(table.column_names, pinned)
         pictures = _pictures(table, self.settings.image, pinned)
+        homes = _homes(ref)
         absent = _absent(pictures, self.settings.image)
         classes = {name: kind.names for name, kind in table.features.items() if isinstance(kind, datasets.ClassLabel)}
         named = tuple(dict.fromkeys(label for column in columns for label in classes.get(column, ())))
@@ -98,7 +101,7 @@ class Hub(DatasetReader):
             if row in absent:
                 left_out.append(LeftOut(str(row), f"{where}: there is no picture"))
             else:
-                load = partial(_read, pictures, self.settings.image, row, where)
+                load = partial(_read, pictures, self.settings.image, row, where, homes)
                 samples.append(Sample(str(row), gold, load, where))
         return Dataset(pinned, tuple(samples), tuple(left_out), labels)
 
@@ -224,11 +227,20 @@ def _named(number: int | None, names: list[str]) -> str | None:
     return None if number is None or number < 0 else names[number]
 
 
-def _read(pictures: datasets.Dataset, column: str, row: int, where: str) -> Image.Image:
+def _homes(ref: str) -> tuple[Path, ...]:
+    """The folders that rows may name pictures in: a local folder itself, of the hub where the library puts files."""
+    if Path(ref).is_dir():
+        return (Path(ref).resolve(),)
+    fetched = (HF_HUB_CACHE, datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH)
+    return () if Path(ref).exists() else tuple(Path(folder).resolve() for folder in fetched)
+
+
+def _read(pictures: datasets.Dataset, column: str, row: int, where: str, homes: tuple[Path, ...] = ()) -> Image.Image:
     cell = pictures[row][column]
     if cell["bytes"] is not None:
         return read_picture(cell["bytes"], where)
-    if not Path(cell["path"]).is_absolute():
-        # The library gives the pictures of a folder with whole paths; anything else was written into the row.
+    # The library gives the pictures of a folder with whole paths; anything else was written into the row.
+    path = Path(os.path.normpath(cell["path"]))
+    if not any(path.is_relative_to(home) for home in homes):
         raise PictureError(f"{where} names a file, {cell['path']!r}, instead of holding a picture", "leave it out")
-    return read_picture(Path(cell["path"]), f"{where} ({cell['path']})")
+    return read_picture(path, f"{where} ({cell['path']})")

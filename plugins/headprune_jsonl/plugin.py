@@ -13,5 +13,6 @@ def headprune_listeners() -> list[ListenerSpec]:
             name="jsonl",
             target="headprune_jsonl.listener:JsonLines",
             summary="one JSON object a line for all that happens, in RUN.events.jsonl or the file that path names",
+            personal=("path",),
         )
     ]

@@ -74,6 +74,8 @@ def _only_object(text: str) -> Any:
         found, end = json.JSONDecoder(object_pairs_hook=_once).raw_decode(text, start)
     except json.JSONDecodeError as error:
         raise Unusable(f"its JSON is broken or cut off: {error.msg}") from None
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets
+        raise Unusable("its JSON is none that was asked for") from None
     if "{" in text[end:]:
         raise Unusable("there is more than one JSON object in it")
     return found

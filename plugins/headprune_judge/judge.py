@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
-from headprune import Expense, LayerRater, PluginError, RateItem, UsageError
+from headprune import Expense, LayerRater, PluginError, RateItem, ServiceError, UsageError
 from headprune_judge.answer import CRITERIA, Unusable, read_ratings
 from headprune_judge.pictures import Pictures
 from headprune_judge.question import PROMPT_VERSION, Question, ask, prompt
@@ -40,8 +40,8 @@ class Judge(LayerRater):
     that was answered is not asked again, by any run.
 
     Raises, when rating:
-        PluginError: the server refuses, stays out of reach, keeps giving answers that are none, or the model refuses
-            to rate a sample; what was answered is stored. UsageError: no key, or an item has no picture.
+        ServiceError: the server stays out of reach; what was answered is stored. PluginError: it refuses, keeps giving
+            answers that are none, or the model refuses to rate a sample. UsageError: no key, or an item has no picture.
     """
 
     Settings = JudgeSettings
@@ -151,10 +151,10 @@ class _Session:
                     {"refusal": said.text} if said.refused else {"ratings": read_ratings(said.text, question.layers)}
                 )
             except Unusable as error:
-                problem = f"its answer cannot be used: {error}"
+                problem, away = f"its answer cannot be used: {error}", False
                 continue
             except Again as error:
-                problem = str(error)
+                problem, away = str(error), True
                 if error.wait > LONGEST_WAIT:
                     problem += f"; it asks to wait {error.wait:.0f} s"
                     break
@@ -163,11 +163,11 @@ class _Session:
                 continue
             self._store.put(question.key, self._settings.model, json.dumps(answer), said.tokens_in, said.tokens_out)
             return answer
-        raise PluginError(
-            f"{self._settings.model} at {self._settings.base_url}, asked {attempt + 1} times about sample {sample!r}: "
-            f"{problem}",
-            f"answers so far are stored in {self._store.file}: the same command goes on from there",
-        )
+        told = f"{self._settings.model} at {self._settings.base_url}, asked {attempt + 1} times about sample {sample!r}"
+        hint = f"answers so far are stored in {self._store.file}: the same command goes on from there"
+        if away:
+            raise ServiceError(f"{told}: {problem}", hint, self._server.answered)
+        raise PluginError(f"{told}: {problem}", hint)
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(min(seconds, LONGEST_WAIT)):

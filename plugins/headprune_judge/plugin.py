@@ -15,5 +15,6 @@ def headprune_scorers() -> list[ScorerSpec]:
             summary="a vision-language model behind an OpenAI-compatible server rates captions with their picture",
             requires=("openai>=2",),
             advice="pip install 'headprune[judge]'; concreteness needs no server",
+            personal=("base_url", "api_key_env", "cache"),
         )
     ]

@@ -15,6 +15,8 @@ from headprune_judge.question import Question, response_format
 from headprune_judge.settings import JudgeSettings, key_name, read_key
 
 _BUSY = {408, 409, 425, 429}
+_ANSWERED: set[str] = set()
+"""Addresses from which an answer has come to this process."""
 
 
 class Again(Exception):
@@ -71,6 +73,11 @@ class Server:
             api_key=self._key or "none", base_url=settings.base_url, timeout=settings.timeout, max_retries=0
         )
 
+    @property
+    def answered(self) -> bool:
+        """Whether it has answered before, in this process."""
+        return self._settings.base_url in _ANSWERED
+
     def close(self) -> None:
         """Let go of its connections."""
         self._client.close()
@@ -117,6 +124,7 @@ class Server:
             raise Unusable("it is no chat completion") from None
         if not completion.choices:
             raise Unusable("it holds no message")
+        _ANSWERED.add(self._settings.base_url)
         choice, usage = completion.choices[0], completion.usage or _Usage()
         if choice.finish_reason == "length":
             raise Unusable("it is cut off (finish_reason length)")

@@ -16,5 +16,6 @@ def headprune_listeners() -> list[ListenerSpec]:
             # What all of MLflow stands on, and all that is needed to log.
             requires=("mlflow-skinny>=3.17",),
             advice="pip install 'headprune[mlflow]'",
+            personal=("tracking_uri",),
         )
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,12 @@ from headprune_transformers.family import Family
 from headprune_transformers.sliced import PREFIX
 from headprune_transformers.slicing import classes
 
+# Left alone, transformers asks a service on the hub to convert a repository that has pickles only, and loads what that
+# uploaded: neither the commit that was asked for nor anything its owner has seen.
+os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+
 _CHECK = "check the name, the revision and the network; only safetensors weights are read"
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -150,6 +156,7 @@ def _dtype(request: LoadRequest, config: Any, device: torch.device) -> torch.dty
 
 
 def _model(request: LoadRequest, config: Any, family: Family, device: torch.device) -> Any:
+    _refuse_pickles(request)
     placement = {"device_map": request.device_map} if request.device_map else {}
     model_class = _model_class(config, family)
     model, info = _reading(
@@ -174,6 +181,18 @@ def _model(request: LoadRequest, config: Any, family: Family, device: torch.devi
             )
     model.eval()
     return model if placement else model.to(device)
+
+
+def _refuse_pickles(request: LoadRequest) -> None:
+    """Raise ModelError for a folder whose weights are in no safetensors file, but in one that could run code."""
+    folder = Path(request.name)
+    files = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+    pickled = next((file for file in files if file.endswith(_PICKLED)), None)
+    if pickled and not any(file.endswith(".safetensors") for file in files):
+        raise ModelError(
+            f"the weights of {request.name} are in {pickled}, which may run code and is not read: only safetensors are",
+            "if you trust it: load it with transformers, and model.save_pretrained(FOLDER) writes safetensors",
+        )
 
 
 def _blank(model: Any, family: Family, info: Any) -> set[str]:

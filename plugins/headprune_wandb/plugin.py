@@ -15,5 +15,6 @@ def headprune_listeners() -> list[ListenerSpec]:
             summary="a Weights & Biases run: settings, importance and coefficient of each head by layer, the patch",
             requires=("wandb>=0.31",),
             advice="pip install 'headprune[wandb]'",
+            personal=("dir",),
         )
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +66,33 @@ def test_a_dead_layer_is_no_layer():
     assert parse_layers("all", 23, 1) == tuple(range(23)) and parse_layers("-1", 23, 1) == (22,)
     with pytest.raises(UsageError, match=r"has layers 0 to 22 .*nothing is read: 1 dead"):
         parse_layers("23", 23, 1)
+
+
+def slow(text: str, layers: int) -> tuple[int, ...] | None:
+    """Every layer asked whether the text names it; None where some part is none of the forms."""
+    chosen: set[int] = set()
+    for part in (part.strip() for part in text.split(",")):
+        ways = [("all", range(layers))]
+        ways += [(f"last:{n}", range(layers - n, layers)) for n in range(1, layers + 1)]
+        ways += [(f"{n}", [n % layers]) for n in range(-layers, layers)]
+        ends = [(a, b) for a in range(-layers, layers) for b in range(-layers, layers) if a % layers <= b % layers]
+        ways += [(f"{a}-{b}", range(a % layers, b % layers + 1)) for a, b in ends]
+        found = [named for form, named in ways if form == part]
+        if not found:
+            return None
+        chosen.update(found[0])
+    return tuple(sorted(chosen))
+
+
+PARTS = st.sampled_from(["all", "last:", "-", "0", "1", "2", "5", "6", "7", ",", " ", ":", "\t"])
+
+
+@given(st.lists(PARTS, max_size=7).map("".join), st.integers(1, 7))
+def test_any_text_names_what_the_slow_twin_finds(text: str, layers: int) -> None:
+    try:
+        found = parse_layers(text, layers)
+    except UsageError:
+        found = None
+    wanted = slow(text, layers)
+    # The twin does not know that 07 is 7, and -0 is 0.
+    assert found == wanted or (wanted is None and re.search(r"(?<![1-9])0\d|-0", text))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from headprune import demo
 from headprune.errors import ExitCode, UsageError
 from headprune.recipes import Recipe, dumps, read, resolve, schema_json, write
+from headprune.recipes.toml import LARGEST
 from headprune.types import DecodePoint, Generation, Schedule
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -269,15 +272,16 @@ def test_other_names_stay_as_typed(name: str) -> None:
     assert resolve(None, {"model": name}).recipe.model == name
 
 
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 VALUES = st.recursive(
-    st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text().map("k".__add__), inner, max_size=3),
     max_leaves=6,
 )
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.dictionaries(st.text(), VALUES, max_size=4), st.text(), st.floats(1e-300, 1e300))
+@given(st.dictionaries(st.text(), VALUES, max_size=4), TEXT, st.floats(1e-300, 1e300))
 def test_what_is_written_reads_back_equal(
     tmp_path_factory: pytest.TempPathFactory, options: dict[str, Any], prompt: str, temperature: float
 ) -> None:
@@ -360,3 +364,52 @@ def test_the_demos_evaluation_by_bertscore_has_the_encoder_too() -> None:
     asked = {"model": "demo", "data": "demo", "evaluate": {"scorer": "bertscore"}}
     assert resolve(None, asked).recipe.evaluate.scorer_options == BERT
     assert resolve(None, {**asked, "evaluate": {"scorer": "cider"}}).recipe.evaluate.scorer_options == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 50_000, "nested too deep"),
+        ("a" + ".a" * 50_000 + " = 1", "line 1 has more than 1000 dots"),
+        ("x = 1\n[" + '"b" . ' * 1500 + "c]", "line 2 has more than 1000 dots"),
+        ("[scorer_options]\na = " + "[" * 20 + "]" * 20, "nested too deep"),
+        ("seed = 0x" + "F" * 5000, "a number of more than 1024 bits"),
+        ("[scorer_options]\na = [0x1" + "0" * 256 + "]", "a number of more than 1024 bits"),
+        ("samples = " + "9" * 5000, "integer string conversion"),
+        ('model = "./a\\u0000"', "NUL character"),
+        ("#" * (LARGEST + 1), f"larger than {LARGEST:,} bytes"),
+        ("a" * 100_000 + " = 1", "unknown key"),
+        (" " * 100_000 + '"" = 1', "unknown key"),
+        ('layers = "' + "1," * 50_000 + '"', "line 1: layers: layers '1,1"),
+        ("dtype = '" + "x" * 100_000 + "'", "Input should be"),
+        ('model = "' + "x" * 9000 + '.py"', "names a file"),
+        ('"' * 100_000, "is no TOML"),
+    ],
+)
+def test_a_hostile_recipe_is_refused_in_a_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        resolve(_file(tmp_path, text), {})
+    assert len(str(caught.value)) < 2000
+
+
+def test_a_recipe_may_come_from_a_pipe_and_never_ends_on_a_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as threads:
+        threads.submit((tmp_path / "pipe").write_text, 'model = "m"')
+        assert read(tmp_path / "pipe").model == "m"
+    with pytest.raises(UsageError, match="it is larger than"):
+        read("/dev/zero")
+
+
+@pytest.mark.parametrize("value", [3, 0.5, True, ["./a"]])
+def test_an_option_called_like_a_path_need_be_none(tmp_path: Path, value: Any) -> None:
+    """Found by fuzzing."""
+    file = _file(tmp_path, f'model = "m"\n[edit_options]\nmodel = {json.dumps(value)}\n')
+    assert resolve(file, {}).recipe.edit_options == {"model": value}
+
+
+def test_the_home_of_nobody_is_a_folder_like_others(tmp_path: Path) -> None:
+    file = _file(tmp_path, 'model = "m"\nscorer = "~nobody-of-that-name/mine.py:Mine"\n')
+    with pytest.raises(UsageError, match="names a file"):
+        resolve(file, {})
+    assert resolve(file, {}, allow_local_plugins=True).recipe.scorer.endswith("/~nobody-of-that-name/mine.py:Mine")

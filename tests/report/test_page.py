@@ -181,6 +181,33 @@ def test_nothing_on_the_page_is_fetched(tmp_path):
     assert "unsafe-inline" not in allowed["script-src"]
 
 
+@pytest.mark.parametrize("words", HOSTILE)
+def test_all_that_a_run_says_of_itself_stays_text(tmp_path, words):
+    """Ids, names of models, data, scorers, versions, prompts, folders and recipes, as captions do."""
+    words = words.replace(" {}", "")
+    runs = Runs(tmp_path / (words.replace("/", "") or "run"))
+    runs.data, runs.ids = words, [f"{words}{number}" for number in range(runs.n)]
+    runs.model = runs.model.model_copy(
+        update={"name": words, "backend": words, "revision": words, "fingerprint": words}
+    )
+    folders = runs.three(after=True)
+    for folder in folders:
+        (folder / "recipe.toml").write_text(words)
+        found = json.loads((folder / "result.json").read_text())
+        found["info"] |= {"scorer": words, "versions": {words: words}, "generation": {"prompt": words, words: words}}
+        found["info"]["patch"] |= {"digest": words, "scale": words, "prune": words}
+        (folder / "result.json").write_text(json.dumps(found))
+    plain = parsed(page_of(Runs(tmp_path / "plain").three(after=True), tmp_path))
+    page = parsed(page_of(folders, tmp_path))
+    assert {one.tag for one in page.elements} == {one.tag for one in plain.elements}
+    assert len(page.of("script")) == len(plain.of("script")) == 1
+    assert {name for one in page.elements for name in one.attributes} == {
+        name for one in plain.elements for name in one.attributes
+    }
+    assert sum(words in one.text for one in page.elements) > 5
+    assert not [one for one in page.of("img") if not one.attributes["src"].startswith("data:image/")]
+
+
 def test_figures_fetch_and_run_nothing_either(tmp_path):
     page = parsed(page_of(Runs(tmp_path, caption="<script>alert(1)</script> {}").three(), tmp_path))
     drawn = [one for one in page.of("img") if one.attributes["src"].startswith("data:image/svg+xml")]

@@ -38,6 +38,18 @@ def test_the_same_run_goes_on_and_keeps_its_first_recipe(tmp_path: Path) -> None
         assert run.recipe.read_text() == RECIPE
 
 
+@pytest.mark.parametrize("left", [None, b"", b"model = "])
+def test_a_recipe_that_is_gone_or_damaged_is_written_again(tmp_path: Path, left: bytes | None) -> None:
+    with RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE) as run:
+        _write_caption(run)
+    if left is None:
+        run.recipe.unlink()
+    else:
+        run.recipe.write_bytes(left)
+    with RunFolder.claim(tmp_path / "run", IDENTITY, 'model = "demo"\nbatch_size = 3\n'):
+        assert run.recipe.read_text() == RECIPE
+
+
 def test_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
     with RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE) as run:
         _write_caption(run)
@@ -110,7 +122,7 @@ import os, signal, sys
 import headprune.runs.folder as folder
 def kill(*arguments): os.kill(os.getpid(), signal.SIGKILL)
 setattr(folder, sys.argv[2], kill)
-folder.RunFolder.claim(sys.argv[1], {"model": "demo"}, "")
+folder.RunFolder.claim(sys.argv[1], {"model": "demo"}, 'model = "demo"\\n')
 """
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +50,11 @@ def test_a_number_that_is_not_finite_is_refused(tmp_path):
         lambda folder: (folder / "tensors.safetensors").unlink(),
         lambda folder: (folder / "tensors.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}"),
         lambda folder: (folder / "result.json").write_text('{"numbers": {"tensor": "others"}}'),
+        lambda folder: (folder / "result.json").write_text('{"numbers": {"tensor": ["numbers"]}}'),
+        lambda folder: os.truncate(folder / "result.json", 2**40),
+        lambda folder: os.truncate(folder / "tensors.safetensors", 2**40),
+        lambda folder: (folder / "tensors.safetensors").unlink() or os.mkfifo(folder / "tensors.safetensors"),
+        lambda folder: (folder / "tensors.safetensors").write_bytes(pickle.dumps({"numbers": [0, 0, 0]})),
     ],
 )
 def test_what_cannot_be_read_is_said(tmp_path, spoil):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headprune.errors import UsageError
+from headprune.errors import Notice, UsageError
 from headprune.hooks.catalogue import catalogue
 from headprune.patch.file import load_patch, save_patch
 from headprune.patch.patch import PatchInfo
@@ -33,6 +33,17 @@ def info_of(samples: int, layers: int = 3, heads: int = 4, ragged: tuple[int, ..
 
 def drawn_importances(samples: int, layers: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random((samples, layers, 4))
+
+
+def test_what_was_damaged_is_kept_again(tmp_path: Path):
+    per_sample = drawn_importances(6, 3)
+    patch = patch_from(per_sample, (0, 1, 2), info_of(6))
+    with RunStore.open(tmp_path) as store:
+        keep_importances(store, patch, per_sample, (0, 1, 2))
+        store.write("UPDATE importances SET value = 7 WHERE layer = ? AND head = 2", [(1,)])
+        with pytest.warns(Notice, match="6 of its importances are lost"):
+            keep_importances(store, patch, per_sample, (0, 1, 2))
+        assert np.array_equal(kept_importances(store, patch), per_sample)
 
 
 @pytest.mark.parametrize("layers", [(0, 1, 2), (1,), (0, 2)])

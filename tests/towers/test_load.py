@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,37 @@ def test_what_is_not_there(place: Path, typed: str):
         assert caught.value.exit_code == ExitCode.FAILED and caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["./none", "../none", "/none", "~/none", "~me/none", ".", "..", ".none/x", "a\\b", "./a:b", "transformers:./none"],
+)
+def test_a_path_is_never_asked_of_the_hub(place: Path, typed: str, monkeypatch: pytest.MonkeyPatch):
+    (place / "here").mkdir()
+    monkeypatch.chdir(place / "here")
+    monkeypatch.setattr(Path, "is_dir", lambda path: False)  # `.` is there
+    with pytest.raises(ModelError, match=r"model folder .* is not there"):
+        locate(typed)
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "some/weights.bin"])
+def test_a_file_of_weights_is_named_for_what_it_is(place: Path, name: str):
+    class Trap:
+        def __reduce__(self):
+            return Path.touch, (place / "opened",)
+
+    (place / "some").mkdir()
+    torch.save({"weight": Trap()}, place / name)
+    with pytest.raises(ModelError, match=f"{name} is a file, a zip archive, as PyTorch's .pt"):
+        load_model(name)
+    (place / name).write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(ModelError, match=f"{name} is a file, a pickle, which could run any code"):
+        outline_model(name)
+    (place / name).write_text("words")
+    with pytest.raises(ModelError, match=f"{name} is a file: a model is a folder"):
+        load_model(name)
+    assert not (place / "opened").exists()
+
+
 def test_a_back_end_that_is_not_installed(place: Path):
     with pytest.raises(PluginError, match="no adapter called 'lavish'") as caught:
         load_model("lavish:blip2_t5")
@@ -128,7 +160,8 @@ def test_pickled_weights_are_never_opened(place: Path):
     torch.save({"weight": Trap()}, place / "model/pytorch_model.bin")
     with pytest.raises(ModelError) as caught:
         load_model("model")
-    assert "only safetensors" in caught.value.hint
+    assert "the weights of model are in pytorch_model.bin, which may run code" in caught.value.message
+    assert "save_pretrained(FOLDER) writes safetensors" in caught.value.hint
     assert not (place / "opened").exists()
 
 

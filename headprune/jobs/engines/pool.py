@@ -44,7 +44,8 @@ class Pool:
         self._needs = needs_of(recipe, outline_model(recipe.model, request_of(recipe)), _nodes())
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
-        self._busy: dict[Any, tuple[Any, Task]] = {}
+        # A task that nobody waits for any more is None.
+        self._busy: dict[Any, tuple[Any, Task | None]] = {}
         self._loaded: Loaded | None = None
         self._failed_starts = 0
         self._looked = float("-inf")
@@ -62,8 +63,8 @@ class Pool:
 
     @property
     def busy(self) -> int:
-        """How many workers are at a task."""
-        return len(self._busy)
+        """How many workers are at a task that is waited for."""
+        return sum(task is not None for _, task in self._busy.values())
 
     @property
     def idle(self) -> int:
@@ -104,6 +105,10 @@ class Pool:
         actor = self._idle.pop()
         self._busy[actor.do.remote(held, number, task)] = actor, task
 
+    def forget(self) -> None:
+        """Wait for no task any more: what workers are at ends, and is dropped."""
+        self._busy = {reference: (actor, None) for reference, (actor, _) in self._busy.items()}
+
     def ask(self, call: Callable[[Any], Any]) -> Any:
         """What a worker answers; when it dies over it, what another does."""
         while True:
@@ -130,13 +135,18 @@ class Pool:
             if reference not in self._busy:
                 continue
             actor, task = self._busy.pop(reference)
+            done: Any = None
             try:
                 done = _answer(reference)
+                self._idle.append(actor)
             except _DiedError as error:
                 self._bury(actor, "")
-                yield task, str(error)
-            else:
+                done = str(error)
+            except BaseException:
                 self._idle.append(actor)
+                if task is not None:
+                    raise
+            if task is not None:
                 yield task, done
 
     def see_started(self, timeout: float) -> None:

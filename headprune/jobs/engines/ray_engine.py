@@ -95,8 +95,15 @@ class RayEngine(Engine):
         Raises:
             HeadpruneError: what a worker raised; or a piece has killed several.
         """
-        number, held = self._job_of(samples, settings)
-        waiting = deque(self._pieces(tasks, samples, settings))
+        try:
+            self._perform(self._pieces(tasks, samples, settings), *self._job_of(samples, settings), deliver)
+        finally:
+            self.pool.forget()
+
+    def _perform(
+        self, pieces: Sequence[Task], number: int, held: list[Any], deliver: Callable[[Results], None]
+    ) -> None:
+        waiting = deque(pieces)
         deaths: dict[int, int] = {}
         while waiting or self.pool.busy:
             self.pool.grow(len(waiting) + self.pool.busy)

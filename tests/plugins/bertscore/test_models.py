@@ -15,6 +15,7 @@ from bert_score import BERTScorer
 from headprune_bertscore.encoder import Encoder, read_config
 from headprune_bertscore.scorer import BertScore
 from headprune_bertscore.settings import BertScoreSettings, resolve
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
@@ -161,3 +162,65 @@ from headprune_bertscore.scorer import BertScore
 print(BertScore.configured({"model_type": "own/bert", "num_layers": "2", "device": "cpu"}).describe()["revision"])
 """
     assert offline(code, tmp_path).splitlines()[-1] == COMMIT  # old transformers speaks of its cache first
+
+
+def test_a_model_that_changes_on_the_hub_before_it_is_loaded_is_refused(tiny_bert: Path, tmp_path: Path) -> None:
+    downloaded(tiny_bert, "own/bert", tmp_path)
+    code = f"""
+from pathlib import Path
+from headprune import ModelError, ScoreItem
+from headprune_bertscore.scorer import BertScore
+scorer = BertScore.configured({{"model_type": "own/bert", "num_layers": "2", "device": "cpu"}})
+cached = Path({str(tmp_path)!r}, "hub", "models--own--bert")
+(cached / "snapshots" / {COMMIT!r}).rename(cached / "snapshots" / {COMMIT[::-1]!r})
+(cached / "refs" / "main").write_text({COMMIT[::-1]!r})
+try:
+    scorer.precision_recall_f1([("a dog", "soup")])
+except ModelError as error:
+    print(error.message)
+"""
+    assert offline(code, tmp_path).splitlines()[-1] == "the BERTScore model own/bert changed on the hub meanwhile"
+
+
+# Of the first transformers knows no configuration, of the second no AutoModel.
+@pytest.mark.parametrize("model_type", ["trap", "align_text_model"])
+def test_code_that_comes_with_a_model_is_not_run_nor_asked_about(
+    model_type: str, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "bert")
+    (folder / "trap.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    code = {"auto_map": {"AutoConfig": "trap.Config", "AutoModel": "trap.Model"}}
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | code | {"model_type": model_type}))
+    # Who is asked says yes.
+    monkeypatch.setattr("builtins.input", lambda prompt: "y")
+    with pytest.raises(ModelError, match="cannot load the BERTScore model"):
+        scorer = BertScore.configured({"model_type": str(folder), "num_layers": 2, "device": "cpu"})
+        scorer.precision_recall_f1([("a dog", "soup")])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pickled_weights_are_read_for_their_tensors_only(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+
+    class Trap:
+        def __reduce__(self) -> object:
+            return Path.touch, (tmp_path / "ran",)
+
+    folder = shutil.copytree(tiny_bert, tmp_path / "bert")
+    weights = load_file(folder / "model.safetensors") if (folder / "model.safetensors").exists() else {}
+    for file in folder.glob("*model*.*"):
+        if file.suffix in (".bin", ".safetensors"):
+            file.unlink()
+    torch.save({**weights, "more": Trap()}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot load the BERTScore model"):
+        BertScore.configured({"model_type": str(folder), "num_layers": 2, "device": "cpu"}).precision_recall_f1(
+            [("a dog", "soup")]
+        )
+    assert not (tmp_path / "ran").exists()
+    torch.save(weights, folder / "pytorch_model.bin")
+    BertScore.configured({"model_type": str(folder), "num_layers": 2, "device": "cpu"}).precision_recall_f1(
+        [("a dog", "soup")]
+    )

@@ -166,14 +166,19 @@ def test_rows_that_cannot_be_used_are_left_out_and_named(tmp_path: Path) -> None
         dataset.samples[1].load()
 
 
-def test_a_row_cannot_send_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ["mine.png", "{}/mine.png", "{}/data/../mine.png"])
+def test_a_row_cannot_send_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.png").write_bytes(_png("red"))
-    file = tmp_path / "d.parquet"
-    datasets.Dataset.from_dict({"image": ["mine.png"], "caption": ["a"]}).to_parquet(file)
-    (sample,) = _open(Hub, str(file)).samples
-    with pytest.raises(PictureError, match=r"row 0 names a file, 'mine\.png', instead of holding a picture"):
-        sample.load()
+    (tmp_path / "data").mkdir()
+    path = path.format(tmp_path)
+    cells = datasets.Features({"image": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}})
+    row = {"image": [{"bytes": None, "path": path}]}
+    datasets.Dataset.from_dict(row, features=cells).to_parquet(tmp_path / "data" / "d.parquet")
+    for ref in ("data/d.parquet", "data"):
+        (sample,) = _open(Hub, str(tmp_path / ref), captions="none").samples
+        with pytest.raises(PictureError, match=rf"row 0 names a file, '{path}', instead of holding a picture"):
+            sample.load()
 
 
 def test_captions_that_are_not_text_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from headprune_judge.judge import Judge
 from PIL import Image
 from werkzeug import Response
 
-from headprune import HeadpruneError, LayerRater, Notice, PluginError, RateItem, ScoreItem, UsageError
+from headprune import HeadpruneError, LayerRater, Notice, PluginError, RateItem, ScoreItem, ServiceError, UsageError
 from headprune.testing import LayerRaterContract
 from tests.plugins.judge.conftest import CRITERIA, KEY, fails, items, picture, rated, says, well
 
@@ -139,6 +139,8 @@ def answer(text):
 UNUSABLE = {
     "cut off": answer(lambda rows: json.dumps({"ratings": rows})[:-9]),
     "cut off, said so": lambda request: says(json.dumps({"ratings": rated(request)}), "length"),
+    "nested": answer('{"ratings": ' + "[" * 100_000),
+    "endless number": answer('{"ratings": ' + "9" * 5000 + "}"),
     "another level": lambda request: says(json.dumps({"ratings": rated(request, entities=2)})),
     "out of range": lambda request: says(json.dumps({"ratings": rated(request, entities=7)})),
     "true for 1": lambda request: says(json.dumps({"ratings": rated(request, entities=True)})),
@@ -218,6 +220,22 @@ def test_a_server_that_stays_busy_ends_in_an_error(judge, backend, name):
     with pytest.raises(PluginError, match=f"asked 3 times about sample 'boat.png': {name[:3]}"):
         judge(retries="2").rate(TWO)
     assert len(backend.requests) == 3
+
+
+def test_a_server_that_is_away_can_be_waited_for_where_it_has_answered_before(judge, backend, monkeypatch):
+    monkeypatch.setattr("headprune_judge.server._ANSWERED", set())
+    backend.script.append(fails(503))
+    with pytest.raises(ServiceError, match="asked 1 times") as never:
+        judge(retries="0").rate(items(1))
+    backend.script.append(lambda request: says("no ratings"))
+    with pytest.raises(PluginError, match="cannot be used") as unusable:
+        judge(retries="0").rate(items(1))
+    backend.script.extend([well, fails(503)])
+    with pytest.raises(ServiceError, match="asked 1 times") as away:
+        judge(retries="0", concurrency="1").rate(items(2))
+    assert (never.value.answered, away.value.answered) == (False, True)
+    assert not isinstance(unusable.value, ServiceError)
+    assert "stored" in away.value.hint
 
 
 @pytest.mark.parametrize("dated", [False, True])
