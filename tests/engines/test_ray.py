@@ -111,29 +111,6 @@ def test_the_patch_is_that_of_engine_local(cluster, tmp_path, way):
     assert again["decoded"] == 0 and again["reused"] == json.loads(out)["decoded"]
 
 
-@pytest.mark.parametrize("victim", ["worker", "node"])
-def test_a_death_costs_its_task_and_nothing_else(cluster, tmp_path, victim):
-    many = ("--samples", "40", "--scorer", "rouge", "--batch-size", "8")
-    code, _, err = ended(command(cluster, *DEMO, *many, "--out", str(tmp_path / "local")))
-    assert code == 0, err
-    run = tmp_path / "ray"
-    process = command(cluster, *DEMO, *many, "--engine", "ray", "--address", cluster.address, "--out", str(run))
-    while captions_in(run) == 0:
-        assert process.poll() is None, ended(process)
-        time.sleep(0.05)
-    before = captions_in(run)
-    if victim == "worker":
-        cluster.actors()[0].kill()
-    else:
-        cluster.kill(cluster.nodes[-1])
-        cluster.add()
-    code, _, err = ended(process)
-    assert code == 0, err
-    assert "a worker died" in err
-    assert before < captions_in(run)
-    assert (run / "patch.safetensors").read_bytes() == (tmp_path / "local/patch.safetensors").read_bytes()
-
-
 def test_a_worker_more_is_found_as_soon_as_there_is_a_node_for_it(tmp_path):
     alone = Cluster(Path(tempfile.mkdtemp(prefix="hp", dir="/tmp")))
     try:

@@ -24,6 +24,8 @@ KINDS = {
     "memory": "memory runs out",
     "service": "the scorer's service or the judge's server is away",
     "shared": "another process is in the run folder, or the clock jumps",
+    "worker": "one of Ray's workers is killed",
+    "node": "one of two of Ray's nodes is killed",
     "hostile": "a file to read is hostile",
 }
 """Every kind of fault, as the harness calls it and as README does."""
