@@ -20,11 +20,7 @@ LAVIS_TESTS := tests/hooks/test_lazy.py tests/hooks/test_local.py tests/hooks/te
 	tests/report tests/runs tests/scoring/test_importance.py tests/scoring/test_statistics.py tests/test_labels.py \
 	tests/test_pictures.py tests/towers/test_calls.py
 
-<<<<<<< HEAD
-.PHONY: demo test test-scaffold test-browser families test-lavis fuzz audit check docs bench format build clean
-=======
-.PHONY: demo test test-scaffold test-browser families faults test-lavis check docs bench format build clean
->>>>>>> faults
+.PHONY: demo test test-scaffold test-browser families faults fuzz audit test-lavis check docs bench format build clean
 
 demo: $(VENV)/.installed
 	rm -rf $(RUN)

@@ -292,6 +292,11 @@ def a_run(place: Path, chance: random.Random, good: Good) -> Hostile:
 
 RUN_COMMANDS: list[tuple[object, ...]] = [
     ("report", "run", "--out", "page.html"),
+    ("runs", "list", "."),
+    ("runs", "show", "run"),
+    ("runs", "resume", "run"),
+    ("runs", "export", "run", "--out", "rows.csv"),
+    ("runs", "export", "run", "--out", "rows.parquet", "--table", "importances"),
     ("score", "demo", "--data", "demo", "--samples", 2, "--layers", 3, "--out", "run"),
 ]
 MAKERS: tuple[Maker, ...] = (a_patch, a_patch, a_recipe, a_recipe, a_jsonl, a_csv, a_coco, a_picture, a_run, a_run)

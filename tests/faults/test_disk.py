@@ -72,7 +72,7 @@ def judge(counted, truth: Truth, place: Path, done: Done, grown) -> bool:
         assert (place / "run" / PATCH).read_bytes() == truth.patch
         return False
     counted.tell(where(place))
-    stored, half = rows(place / "run") if (place / "run").exists() else frozenset(), half_written(place)
+    stored, half = rows(place / "run"), half_written(place)
     grown()
     rest = truth.again(place)
     wrong = rest.code == 0 and (place / "run" / PATCH).read_bytes() != truth.patch

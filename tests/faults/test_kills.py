@@ -64,7 +64,7 @@ def test_killed_at_each_file_operation(truth: Truth, tally, place: Path):
         done = truth.again(place, at_file=moment, within=str(place / "run"))
         if done.code == 0:
             break
-        stored = rows(place / "run") if (place / "run").exists() else frozenset()
+        stored = rows(place / "run")
         rest = truth.again(place)
         well = done.code == -9 and rest.code == 0
         wrong = rest.code == 0 and (place / "run" / PATCH).read_bytes() != truth.patch
@@ -103,15 +103,14 @@ def test_fresh_processes_killed(truth: Truth, tally, place: Path):
     """Without the fork server, from the first moments of Python on."""
     counted, chance = tally("kill fresh"), random.Random(11)
     words = (*DEMO, "--out", "run")
-    tried = share(6, 1)
-    for number in range(tried):
-        before = rows(place / "run") if (place / "run").exists() else frozenset()
-        done = fresh(words, place, kill=chance.uniform(0.1, 8 * (number + 1) / tried))
-        after = rows(place / "run") if (place / "run").exists() else frozenset()
-        if done.code == 0:
-            shutil.rmtree(place / "run")
-            continue
-        counted.fault(done.code == -9, done.said, len(before - after))
-    done = fresh(words, place)
+    (place / "whole").mkdir()
+    whole = fresh(words, place / "whole")
+    assert whole.code == 0 and (place / "whole" / "run" / PATCH).read_bytes() == truth.patch
+    for _ in range(share(6, 1)):
+        before = rows(place / "run")
+        done = fresh(words, place, kill=chance.uniform(0.1, whole.seconds / 2))
+        counted.fault(done.code == -9, done.said, len(before - rows(place / "run")))
+    stored, done = rows(place / "run"), truth.again(place)
+    counted.lost += len(stored - rows(place / "run"))
     counted.wrong += done.code != 0 or (place / "run" / PATCH).read_bytes() != truth.patch
     counted.check()

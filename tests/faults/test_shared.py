@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from tests.faults.harness import DEMO, ENVIRONMENT, PATCH, STORE, Truth, rows, share
+
+
+def captioning(run: Path) -> bool:
+    """Whether a process that is at work in a run folder has made a caption."""
+    try:
+        return any(row[0] == "caption" for row in rows(run))
+    except sqlite3.DatabaseError:  # copied while it was being written
+        return False
 
 
 def test_a_folder_in_use(truth: Truth, tally, place: Path):
@@ -25,7 +34,7 @@ def test_a_folder_in_use(truth: Truth, tally, place: Path):
             stdout=subprocess.DEVNULL,
         )
         try:
-            while not any(row[0] == "caption" for row in (rows(place / "run") if (place / "run").exists() else ())):
+            while not captioning(place / "run"):
                 assert other.poll() is None
                 time.sleep(0.01)
             other.send_signal(signal.SIGSTOP)
