@@ -18,7 +18,7 @@ class Drawn:
 
     Attributes:
         samples: in the order drawn.
-        left_out: samples met on the way whose pictures do not open.
+        left_out: samples met on the way whose pictures do not open, or whose names are no text.
         pictures: sha256 of each sample's pixels, by its id, so that a picture changed under the same name is another.
     """
 
@@ -80,6 +80,9 @@ def _openable(candidates: Iterator[Sample], count: int) -> Drawn:
     for sample in candidates:
         if len(chosen) == count:
             break
+        if not _is_text(sample.id):
+            left_out.append(LeftOut(sample.id, "its name is not UTF-8, and cannot be written down"))
+            continue
         try:
             picture = opened(sample)
         except PictureError as error:
@@ -88,3 +91,12 @@ def _openable(candidates: Iterator[Sample], count: int) -> Drawn:
         pictures[sample.id] = hashlib.sha256(f"{picture.size}\0".encode() + picture.tobytes()).hexdigest()
         chosen.append(sample)
     return Drawn(tuple(chosen), tuple(left_out), pictures)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be stored: Python takes up what is not UTF-8 of a file's name as half characters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -63,6 +63,16 @@ def test_a_broken_picture_is_replaced_by_the_next_and_listed():
     )  # fmt: skip
 
 
+def test_a_name_that_cannot_be_written_down_is_left_out():
+    samples = tuple(Sample(name, (), lambda: BLANK) for name in ("a\udcff", "猫", "b\n"))
+    drawn = draw(Dataset("shelf", samples), 2, 0)
+    assert sorted(ids(drawn)) == ["b\n", "猫"]
+    assert [sample.id for sample in remaining(Dataset("shelf", samples), {"b\n"}).samples] == ["猫"]
+    with pytest.raises(UsageError, match="3 samples asked for, 2 of shelf can be opened") as caught:
+        draw(Dataset("shelf", samples), 3, 0)
+    assert "is not UTF-8" in caught.value.hint
+
+
 def test_a_broken_picture_that_is_not_met_is_not_opened():
     whole = ids(draw(data(20), 20, 0))
     drawn = draw(data(20, broken=(int(whole[-1][1:]),)), 6, 0)
