@@ -152,7 +152,6 @@ class RayEngine(Engine):
     def _connect(self) -> None:
         address = self._recipe.ray.address
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         self._ours = not ray.is_initialized()
         if not self._ours:
             return
