@@ -102,16 +102,16 @@ scorer_options = { retries = 0, concurrency = 1 }
     return lambda out: ("score", "--recipe", "judge.toml", *where, "--yes", "--out", out)
 
 
-@pytest.mark.parametrize("answers", [1, 5, 20] if share(1, 0) else [5])
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.9] if share(1, 0) else [0.5])
 @pytest.mark.parametrize("failures", [1, 99])
-def test_the_judges_server(server: ForkServer, tally, place: Path, backend: Backend, answers: int, failures: int):
+def test_the_judges_server(server: ForkServer, tally, place: Path, backend: Backend, at: float, failures: int):
     """It goes away after some answers; back after one question it is waited for, away for good it ends the run."""
     counted = tally("service")
     done = server.run(judged(place, backend, "one.sqlite")("whole"), place)
     assert done.code == 0, done.said
     questions = len(backend.requests)
     backend.requests.clear()
-    backend.script.extend([well] * answers + [away] * failures)
+    backend.script.extend([well] * max(1, int(questions * at)) + [away] * failures)
     words = judged(place, backend, "two.sqlite")("run")
     done = server.run(words, place)
     survives = failures == 1
