@@ -69,6 +69,9 @@ class Work:
         self._store = store
         self._progress = progress
         self._stored = stored
+        self._contexts: dict[bytes, str] = {}
+        # What the store has by each context and scorer, read once.
+        self._there: dict[tuple[str, str], Scores] = {}
         self._pictures = drawn.pictures
         self._seen_by_scorer = {"gold": gold} if gold else {}
         if store:
@@ -122,8 +125,7 @@ class Work:
         scores = dict(known)
 
         def keep(fresh: Results) -> int:
-            if self._store:
-                self._store.add_scores(context, scorer, fresh)
+            self._add_scores(context, scorer, dict(fresh))
             # What the store has stays as it is.
             new = {key: value + _ZERO for key, value in fresh.items() if key not in scores}
             scores.update(new)
@@ -143,8 +145,7 @@ class Work:
         layer = keys[0][1]
         with self._stage(f"scores of layer {layer}", len(keys), 0):
             values = patiently(lambda: scored(scorer, items), self.settings.patience) + _ZERO
-            if self._store:
-                self._store.add_scores(context, digest, dict(zip(keys, values.tolist(), strict=True)))
+            self._add_scores(context, digest, dict(zip(keys, values.tolist(), strict=True)))
         self._stored()
         return values
 
@@ -154,8 +155,15 @@ class Work:
             return "", "", {}
         context = self._context(coefficients)
         scorer = self._store.scorer({**self.settings.scorer_record(), **self._seen_by_scorer})
-        there = self._store.scores(context, scorer)
+        if (context, scorer) not in self._there:
+            self._there[context, scorer] = self._store.scores(context, scorer)
+        there = self._there[context, scorer]
         return context, scorer, {key: there[key] for key in wanted if key in there}
+
+    def _add_scores(self, context: str, scorer: str, fresh: Scores) -> None:
+        if self._store:
+            self._store.add_scores(context, scorer, fresh)
+            self._there[context, scorer] = {**fresh, **self._there[context, scorer]}
 
     def _make(self, stage: str, wanted: int, known: int, tasks: Sequence[Task], keep: Callable[[Results], int]) -> None:
         """Have the engine do the tasks; `keep` keeps what comes, and says how much of it is new."""
@@ -183,6 +191,12 @@ class Work:
         """The store's name for everything that determines a caption or a score besides sample, layer, head, scorer."""
         if not self._store:
             return ""
+        scaled_by = coefficients.tobytes()
+        if scaled_by not in self._contexts:
+            self._contexts[scaled_by] = self._store.context(self._determined(scaled_by))
+        return self._contexts[scaled_by]
+
+    def _determined(self, scaled_by: bytes) -> dict[str, Any]:
         settings, facts = self.settings, self._engine.facts
         determined: dict[str, Any] = {
             "model": facts.record.model_dump(mode="json"),
@@ -191,11 +205,11 @@ class Work:
             "generation": settings.generation.record(),
             "edit": settings.edit_record(),
             "decode_at": settings.spoken_at.value,
-            "coefficients": hashlib.sha256(coefficients.tobytes()).hexdigest(),
+            "coefficients": hashlib.sha256(scaled_by).hexdigest(),
             "versions": versions(),
         }
         if settings.edit.needs & {"means", "donors"} and not settings.by_gradients:
             # Other pictures have a part in what is said of one.
             seen = "".join(f"{sample.id} {self._pictures[sample.id]}\n" for sample in self.samples)
             determined["pictures"] = hashlib.sha256(seen.encode()).hexdigest()
-        return self._store.context(determined)
+        return determined
