@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from headprune.errors import HeadpruneError, notice
 from headprune.runs.opening import FILE as FILE
 from headprune.runs.opening import opened, worded
 from headprune.runs.schema import transaction
-from headprune.runs.sums import row_sum
+from headprune.runs.sums import begun, ended, row_sum
 
 if TYPE_CHECKING:
     from headprune.runs.sessions import Log
@@ -120,11 +120,7 @@ class RunStore:
 
     def add_captions(self, context: str, rows: Mapping[Key, str]) -> None:
         """Store captions. A caption that is there already stays as it is."""
-
-        def row(key: Key, picture: str, text: str) -> tuple[Any, ...]:
-            return (text, row_sum(context, key[0], picture, *key[1:], text))
-
-        self._add("captions", "context_id", self._id("contexts", context), "text, sum", rows, row)
+        self._add("captions", ("context_id", self._id("contexts", context), context), ("text",), (), rows)
 
     def captions(self, context: str) -> dict[Key, str]:
         """The stored captions of a context."""
@@ -136,12 +132,8 @@ class RunStore:
         Raises:
             HeadpruneError: a score is not finite; nothing of the call is stored then.
         """
-        scorer_id = self._id("scorers", scorer)
-
-        def row(key: Key, picture: str, value: float) -> tuple[Any, ...]:
-            return (scorer_id, value, row_sum(context, key[0], picture, *key[1:], scorer, value))
-
-        self._add("scores", "context_id", self._id("contexts", context), "scorer_id, value, sum", _finite(rows), row)
+        owner = ("context_id", self._id("contexts", context), context)
+        self._add("scores", owner, ("value", "scorer_id"), (self._id("scorers", scorer),), _finite(rows), (scorer,))
 
     def scores(self, context: str, scorer: str) -> dict[Key, float]:
         """The stored scores of a context by one scorer."""
@@ -150,11 +142,7 @@ class RunStore:
 
     def add_importances(self, patch: str, rows: Mapping[Key, float]) -> None:
         """Store the importances that the patch with this digest was made of."""
-
-        def row(key: Key, picture: str, value: float) -> tuple[Any, ...]:
-            return (value, row_sum(patch, key[0], picture, *key[1:], value))
-
-        self._add("importances", "patch", patch, "value, sum", _finite(rows), row)
+        self._add("importances", ("patch", patch, patch), ("value",), (), _finite(rows))
 
     def importances(self, patch: str) -> dict[Key, float]:
         """The stored importances of a patch."""
@@ -209,24 +197,37 @@ class RunStore:
     def _add(
         self,
         table: str,
-        owner: str,
-        owned_by: int | str,
-        columns: str,
+        owner: tuple[str, int | str, str],
+        columns: tuple[str, ...],
+        more: tuple[int, ...],
         rows: Mapping[Key, Any],
-        row: Callable[[Key, str, Any], tuple[Any, ...]],
+        behind: tuple[str, ...] = (),
     ) -> None:
-        """Add rows of a table, each with its place and what `row` makes of its value."""
-        marks = ", ".join("?" for _ in columns.split(","))
+        """Add rows of a table, each with its place, its value and its sum.
+
+        Args:
+            owner: whose they are: the column, what stands in it, and by which name that is summed.
+            columns: of the value, and of what is the same in each row, which is `more`.
+            behind: names that are summed between place and value.
+        """
+        column, owned_by, name = owner
+        places = (column, "sample_id", "layer", "head", "sum")
+        marks = ", ".join("?" for _ in (*places, *columns))
         statement = (
-            f"INSERT INTO {table} ({owner}, sample_id, layer, head, {columns}) VALUES (?, ?, ?, ?, {marks}) "  # noqa: S608
+            f"INSERT INTO {table} ({', '.join((*places, *columns))}) VALUES ({marks}) "  # noqa: S608
             "ON CONFLICT DO NOTHING"
         )
         with worded(self.path), transaction(self.connection):
-            ids = {sample: self._sample(sample) for sample in dict.fromkeys(sample for sample, _, _ in rows)}
-            values = (
-                (owned_by, ids[key[0]], key[1], key[2], *row(key, self._pictures.get(key[0], ""), value))
-                for key, value in ((_plain(key), value) for key, value in rows.items())
-            )
+            of_sample = {
+                sample: (self._sample(sample), begun(name, sample, self._pictures.get(sample, "")))
+                for sample in dict.fromkeys(sample for sample, _, _ in rows)
+            }
+            values = []
+            for (sample, layer, head), value in rows.items():
+                id_, beginning = of_sample[sample]
+                layer, head = int(layer), int(head)
+                total = ended(beginning, layer, head, *behind, value)
+                values.append((owned_by, id_, layer, head, total, value, *more))
             before = self.connection.total_changes
             self.connection.executemany(statement, values)
             if self.log:
@@ -266,10 +267,6 @@ class RunStore:
             notice(f"{self.path.name} is damaged: {len(damaged)} of its {table} are lost, {len(found)} are whole")
             self.write(f"DELETE FROM {table} WHERE id = ?", damaged)  # noqa: S608
         return found
-
-
-def _plain(key: Key) -> Key:
-    return key[0], int(key[1]), int(key[2])
 
 
 def _finite(rows: Mapping[Key, float]) -> dict[Key, float]:
