@@ -53,7 +53,7 @@ def _measure(effort: Effort, point: str) -> list[Row]:
             engine = stack.enter_context(RayEngine(recipe))
             while engine.pool.idle < workers:
                 engine.pool.see_started(1.0)
-            contestants[name] = partial(_scored, engine, recipe)
+            contestants[name] = _scoring(engine, recipe)
         for scored in contestants.values():
             scored()
         seconds = interleaved(contestants, effort.rounds, scored_alike)
@@ -62,9 +62,10 @@ def _measure(effort: Effort, point: str) -> list[Row]:
     return compared(setting, rates, "samples/s", {TWO: (ONE, Target(1.7, least=True))})
 
 
-def _scored(engine: Engine, recipe: Recipe) -> ScoreResult:
+def _scoring(engine: Engine, recipe: Recipe) -> Callable[[], ScoreResult]:
+    """Scores the recipe's samples, which are drawn off the clock."""
     dataset = dataset_for(recipe)
     drawn = draw(dataset, recipe.samples, recipe.seed)
     batch = engine.batch(asked_rows(recipe))
     settings = settings_for(recipe)(engine.facts.geometry, batch, recipe.generation.plain())
-    return score_heads(engine, dataset, drawn, settings)
+    return partial(score_heads, engine, dataset, drawn, settings)

@@ -26,9 +26,12 @@ class Listened:
         self._progress(progress)
         self._tell(lambda listener: listener.progressed(progress))
 
-    def layer_scored(self, layer: LayerScored) -> None:
-        """As `Listener.layer_scored`."""
-        self._tell(lambda listener: listener.layer_scored(layer))
+    @property
+    def layer_scored(self) -> Callable[[LayerScored], None] | None:
+        """As `Listener.layer_scored`; None where there is no listener."""
+        if self._listener is None:
+            return None
+        return lambda layer: self._tell(lambda listener: listener.layer_scored(layer))
 
     def finished(self, run: RunFinished) -> None:
         """As `Listener.finished`."""

@@ -133,7 +133,7 @@ class RunStore:
             HeadpruneError: a score is not finite; nothing of the call is stored then.
         """
         owner = ("context_id", self._id("contexts", context), context)
-        self._add("scores", owner, ("value", "scorer_id"), (self._id("scorers", scorer),), _finite(rows), (scorer,))
+        self._add("scores", owner, ("value", "scorer_id"), (self._id("scorers", scorer),), _finite(rows), f"{scorer}\0")
 
     def scores(self, context: str, scorer: str) -> dict[Key, float]:
         """The stored scores of a context by one scorer."""
@@ -201,14 +201,14 @@ class RunStore:
         columns: tuple[str, ...],
         more: tuple[int, ...],
         rows: Mapping[Key, Any],
-        behind: tuple[str, ...] = (),
+        behind: str = "",
     ) -> None:
         """Add rows of a table, each with its place, its value and its sum.
 
         Args:
             owner: whose they are: the column, what stands in it, and by which name that is summed.
             columns: of the value, and of what is the same in each row, which is `more`.
-            behind: names that are summed between place and value.
+            behind: what is summed between place and value.
         """
         column, owned_by, name = owner
         places = (column, "sample_id", "layer", "head", "sum")
@@ -226,7 +226,7 @@ class RunStore:
             for (sample, layer, head), value in rows.items():
                 id_, beginning = of_sample[sample]
                 layer, head = int(layer), int(head)
-                total = ended(beginning, layer, head, *behind, value)
+                total = ended(beginning, layer, head, behind, value)
                 values.append((owned_by, id_, layer, head, total, value, *more))
             before = self.connection.total_changes
             self.connection.executemany(statement, values)

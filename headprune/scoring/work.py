@@ -70,6 +70,7 @@ class Work:
         self._progress = progress
         self._stored = stored
         self._contexts: dict[bytes, str] = {}
+        self._scorer = ""
         # What the store has by each context and scorer, read once.
         self._there: dict[tuple[str, str], Scores] = {}
         self._pictures = drawn.pictures
@@ -154,7 +155,9 @@ class Work:
         if not self._store:
             return "", "", {}
         context = self._context(coefficients)
-        scorer = self._store.scorer({**self.settings.scorer_record(), **self._seen_by_scorer})
+        if not self._scorer:
+            self._scorer = self._store.scorer({**self.settings.scorer_record(), **self._seen_by_scorer})
+        scorer = self._scorer
         if (context, scorer) not in self._there:
             self._there[context, scorer] = self._store.scores(context, scorer)
         there = self._there[context, scorer]
@@ -163,7 +166,8 @@ class Work:
     def _add_scores(self, context: str, scorer: str, fresh: Scores) -> None:
         if self._store:
             self._store.add_scores(context, scorer, fresh)
-            self._there[context, scorer] = {**fresh, **self._there[context, scorer]}
+            there = self._there[context, scorer]
+            there.update((key, value) for key, value in fresh.items() if key not in there)
 
     def _make(self, stage: str, wanted: int, known: int, tasks: Sequence[Task], keep: Callable[[Results], int]) -> None:
         """Have the engine do the tasks; `keep` keeps what comes, and says how much of it is new."""
