@@ -105,6 +105,14 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{target.stem[:100]}.{os.urandom(4).hex()}{target.suffix}")
 
 
+def remove_leftovers(target: Path) -> None:
+    """Remove what writers of `target` that were killed have left beside it; call it where nobody is writing it."""
+    named = re.compile(rf"\.{re.escape(target.stem[:100])}\.[0-9a-f]{{8}}{re.escape(target.suffix)}")
+    for file in target.parent.iterdir():
+        if named.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
 def refuse_unless_free(folder: Path) -> None:
     """Raise UsageError unless `folder` is absent or an empty folder."""
     if folder.exists() and not folder.is_dir():

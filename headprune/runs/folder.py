@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from headprune.errors import HeadpruneError, UsageError
-from headprune.files import cannot_write, make_folder, refuse_unless_free, unmake, writing
+from headprune.errors import HeadpruneError, UsageError, notice
+from headprune.files import cannot_write, make_folder, refuse_unless_free, remove_leftovers, unmake, writing
 from headprune.runs.lock import LOCK, lock
 from headprune.runs.opening import FILE, DamagedStoreError
 from headprune.runs.repair import last_aside, repair, unfinished
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _IDENTITY = "identity"
 _RECIPE = "recipe.toml"
+_PATCH = "patch.safetensors"
 _OWN = {_RECIPE, FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal", LOCK}
 
 
@@ -116,7 +117,7 @@ class RunFolder:
     @property
     def patch(self) -> Path:
         """Where the run's patch is, once it is finished."""
-        return self.path / "patch.safetensors"
+        return self.path / _PATCH
 
     @property
     def recipe(self) -> Path:
@@ -151,6 +152,11 @@ def _end_session(log: Log, error: BaseException | None) -> None:
 
 
 def _opened(path: Path, identity: Mapping[str, Any], recipe: str) -> RunStore:
+    for name in (_RECIPE, _PATCH):
+        remove_leftovers(path / name)
+    # The store is there before the recipe is.
+    if (path / _RECIPE).is_file() and (path / FILE).is_file() and not (path / FILE).stat().st_size:
+        notice(f"{FILE} was empty: nothing of it could be kept, all is made again")
     try:
         aside = unfinished(path)
         store = repair(path, aside) if aside else RunStore.open(path)

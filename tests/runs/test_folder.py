@@ -50,6 +50,28 @@ def test_a_recipe_that_is_gone_or_damaged_is_written_again(tmp_path: Path, left:
         assert run.recipe.read_text() == RECIPE
 
 
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    with RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE) as run:
+        _write_caption(run)
+    left = [run.path / ".patch.0123abcd.safetensors", run.path / ".recipe.89abcdef.toml"]
+    mine = [run.path / ".patch.mine.safetensors", run.path / "patch.0123abcd.safetensors", run.path / ".notes"]
+    for file in (*left, *mine):
+        file.write_bytes(b"")
+    with RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE):
+        assert not any(file.exists() for file in left) and all(file.exists() for file in mine)
+
+
+def test_a_store_that_was_emptied_is_said(tmp_path: Path) -> None:
+    with RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE) as run:
+        _write_caption(run)
+    (tmp_path / "run" / "run.sqlite").write_bytes(b"")
+    with (
+        pytest.warns(Notice, match=r"run.sqlite was empty: nothing of it could be kept, all is made again"),
+        RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE) as run,
+    ):
+        assert run.store.is_empty()
+
+
 def test_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
     with RunFolder.claim(tmp_path / "run", IDENTITY, RECIPE) as run:
         _write_caption(run)
