@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ray_cluster import Cluster
+from tests.support.ray_cluster import Cluster, two_nodes
 
 pytest.importorskip("ray", reason="Ray, headprune[ray], is not installed")
 MAIN = "from headprune.cli.app import main; main()"
@@ -41,14 +41,8 @@ class Bad(headprune.LogitScorer):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head and two nodes of one core each."""
-    made = Cluster(Path(tempfile.mkdtemp(prefix="hp", dir="/tmp")))
-    try:
-        made.add()
-        made.add()
+    with two_nodes() as made:
         yield made
-    finally:
-        made.close()
 
 
 def command(cluster: Cluster, *words: str) -> subprocess.Popen[str]:

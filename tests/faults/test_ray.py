@@ -7,7 +7,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.harness import ENVIRONMENT, PATCH, STORE, rows, share
-from tests.support.ray_cluster import Cluster
+from tests.support.ray_cluster import Cluster, two_nodes
 
 pytest.importorskip("ray", reason="Ray, headprune[ray], is not installed")
 # Longer than the demo run of the other faults: there has to be work left where somebody dies.
@@ -26,14 +25,8 @@ MAIN = "from headprune.cli.app import main; main()"
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A head and two nodes of one core each."""
-    made = Cluster(Path(tempfile.mkdtemp(prefix="hp", dir="/tmp")))
-    try:
-        made.add()
-        made.add()
+    with two_nodes() as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

@@ -115,6 +115,19 @@ def test_what_went_wrong_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_no_key_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_API_KEY", "hush-hush-hush")
+    error = HeadpruneError("the server says: hush-hush-hush is unknown", "export JUDGE_API_KEY=hush-hush-hush")
+    with pytest.raises(HeadpruneError), RunFolder.claim(tmp_path / "run", {}, "") as run:
+        add(run, "a.png")
+        raise error
+    (session,) = overview(tmp_path / "run").sessions
+    assert [(told.message, told.hint) for told in session.errors] == [
+        ("the server says: *** is unknown", "export JUDGE_API_KEY=***")
+    ]
+    assert b"hush-hush" not in (tmp_path / "run" / "run.sqlite").read_bytes()
+
+
 def test_results_of_other_settings_are_told_apart(tmp_path: Path) -> None:
     old, new = {"torch": "2.4"}, {"torch": "2.13"}
     with RunFolder.claim(tmp_path / "run", IDENTITY, "", {"versions": old}) as run:

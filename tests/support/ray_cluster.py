@@ -8,7 +8,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -18,6 +21,18 @@ RAY = "import sys; from ray.scripts.scripts import main; sys.argv[0] = 'ray'; ma
 
 # Whoever talks to the cluster has to know its token.
 AUTHENTICATED = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+@contextmanager
+def two_nodes() -> Iterator[Cluster]:
+    """A head, and two nodes of one core each."""
+    made = Cluster(Path(tempfile.mkdtemp(prefix="hp", dir="/tmp")))
+    try:
+        made.add()
+        made.add()
+        yield made
+    finally:
+        made.close()
 
 
 class Cluster:
