@@ -39,7 +39,7 @@ def refuse_untrusted(values: Values, all_values: Values, path: str | Path, trust
     if trusted:
         return
     address = _value_at(values, ("ray", "address"))
-    if address not in (None, "auto"):
+    if address not in (None, "auto") and _value_at(all_values, ("engine",)) == "ray":
         raise UsageError(
             f"recipe {path}: ray.address says whose cluster gets your pictures and sends code: that is for the "
             "command line",

@@ -76,7 +76,9 @@ def test_a_cluster_is_for_the_command_line(tmp_path: Path) -> None:
         assert caught.value.hint.startswith("--address evil.example:6379, or trust the recipe: --allow-local-plugins")
     assert resolve(file, {"ray": {"address": "mine:1"}}).recipe.ray.address == "mine:1"
     assert resolve(file, {}, allow_local_plugins=True).recipe.ray.address == "evil.example:6379"
-    assert resolve(_file(tmp_path, 'model = "m"\n[ray]\naddress = "auto"\n'), {}).recipe.ray.address == "auto"
+    assert resolve(file, {"engine": "local"}).recipe.ray.address == "evil.example:6379"
+    near = 'model = "m"\nengine = "ray"\n[ray]\naddress = "auto"\n'
+    assert resolve(_file(tmp_path, near), {}).recipe.ray.address == "auto"
 
 
 def test_the_options_are_a_plugins_own(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from headprune.errors import UsageError
+from headprune.errors import UsageError, notice
 from headprune.jobs.opening import load_for
 from headprune.recipes.schema import Recipe
 from headprune.scoring.engine import Engine
@@ -21,7 +21,7 @@ def engine_for(recipe: Recipe) -> Iterator[Engine]:
     """
     if recipe.engine == "local":
         if recipe.ray != Recipe.model_fields["ray"].default:
-            raise UsageError("there are settings for Ray, and the engine is local", "--engine ray")
+            notice("the engine is local: settings for Ray play no part (--engine ray)")
         yield LocalEngine(load_for(recipe))
         return
     try:
