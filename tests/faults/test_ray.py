@@ -70,4 +70,5 @@ def test_a_death_costs_its_task_and_nothing_else(cluster, expected, tally, place
         wrong = process.returncode == 0 and (place / "run" / PATCH).read_bytes() != expected
         counted.fault(survived, said, len(stored - rows(place / "run")), wrong)
         shutil.rmtree(place / "run")
+        cluster.wait_for(2)
     counted.check()

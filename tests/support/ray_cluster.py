@@ -30,6 +30,7 @@ def two_nodes() -> Iterator[Cluster]:
     try:
         made.add()
         made.add()
+        made.wait_for(2)
         yield made
     finally:
         made.close()
@@ -63,6 +64,19 @@ class Cluster:
         """One more node."""
         self.nodes.append(self._start(f"--address={self.address}", cpus=cpus))
         return self.nodes[-1]
+
+    def wait_for(self, cores: int) -> None:
+        """Wait until nodes with so many cores have joined."""
+        deadline = time.monotonic() + 120
+        while self._cores() < cores:
+            assert time.monotonic() < deadline, "Ray's nodes do not join"
+            time.sleep(0.5)
+
+    def _cores(self) -> float:
+        told = "import ray; ray.init(log_to_driver=False); print(ray.cluster_resources().get('CPU', 0))"
+        environment = {**self.environment, "RAY_ADDRESS": self.address}
+        done = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True)
+        return float(done.stdout.split()[-1]) if done.returncode == 0 else 0.0
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         """A node's end without a word: SIGKILL to all its processes."""

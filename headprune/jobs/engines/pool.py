@@ -23,6 +23,8 @@ from headprune.towers.load import outline_model
 
 # How long a look at what is ready may take, and how often it is looked whether there is room for more workers; seconds.
 _LOOK, _GROW = 0.5, 5.0
+# How long nodes may take to join, in seconds.
+_JOINING = 30.0
 # After so many workers that could not even load the model the run ends.
 _MOST_FAILED_STARTS = 3
 # What of our environment a worker must know; no key is among it, as Ray writes down what it is given.
@@ -34,9 +36,6 @@ class Pool:
 
     Args:
         recipe: the run's.
-
-    Raises:
-        HeadpruneError: no node has room for a worker.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -49,11 +48,6 @@ class Pool:
         self._loaded: Loaded | None = None
         self._failed_starts = 0
         self._looked = float("-inf")
-        if not room_for(self._needs, _nodes()):
-            raise HeadpruneError(
-                f"no node of the cluster has room for a worker, which needs {self._needs}",
-                "[ray] cpus, gpus and memory in a recipe say what a worker is given",
-            )
         self._actor: Any = ray.remote(Actor).options(  # type: ignore[attr-defined, unused-ignore]
             num_cpus=self._needs.cpus,
             num_gpus=self._needs.gpus,
@@ -77,14 +71,26 @@ class Pool:
         return self._recipe.ray.workers or max(1, room_for(self._needs, _nodes()))
 
     def first(self) -> Loaded:
-        """Start workers, and wait for the first that has loaded the model: what it says of itself."""
-        self.grow(self.size)
-        waited, began = False, time.monotonic()
+        """Start workers, and wait for the first that has loaded the model: what it says of itself.
+
+        Raises:
+            HeadpruneError: no node has room for a worker, on a cluster that may still grow after a while.
+        """
+        began, said = time.monotonic(), False
+        # Nodes of a cluster join one after the other; ours has the one that it will ever have.
+        patience = _JOINING if self._recipe.ray.address else 0.0
         while self._loaded is None:
+            waited = time.monotonic() - began
+            if waited >= patience and not room_for(self._needs, _nodes()):
+                raise HeadpruneError(
+                    f"no node of the cluster has room for a worker, which needs {self._needs}",
+                    "[ray] cpus, gpus and memory in a recipe say what a worker is given",
+                )
+            if waited >= _JOINING and not said:
+                notice("no worker is ready yet: the model is being loaded, or others take up the cluster")
+                said = True
+            self.grow(self.size)
             self.see_started(_LOOK)
-            if not waited and time.monotonic() - began > 30 and not self._placed():
-                notice(f"Ray has no room for a worker yet, which needs {self._needs}: waiting")
-                waited = True
         return self._loaded
 
     def grow(self, useful: int) -> None:
@@ -192,12 +198,6 @@ class Pool:
                 "have the same model in the same place on all nodes, and name --dtype",
             )
         self._loaded = first
-
-    def _placed(self) -> bool:
-        """Whether a worker has a place."""
-        from ray.util.state import list_actors
-
-        return any(actor.state != "PENDING_CREATION" for actor in list_actors())
 
     def _bury(self, actor: Any, why: str) -> None:
         if why:
