@@ -75,7 +75,9 @@ class Cluster:
     def _cores(self) -> float:
         told = "import ray; ray.init(log_to_driver=False); print(ray.cluster_resources().get('CPU', 0))"
         environment = {**self.environment, "RAY_ADDRESS": self.address}
-        done = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", told], check=False, env=environment, capture_output=True, text=True
+        )
         return float(done.stdout.split()[-1]) if done.returncode == 0 else 0.0
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
