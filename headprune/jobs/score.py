@@ -16,6 +16,7 @@ from headprune.events import Progress, RunFinished
 from headprune.files import refuse_unless_free
 from headprune.hooks.catalogue import make_any_scorer
 from headprune.hooks.listening import Listened
+from headprune.hooks.local import recorded_name
 from headprune.jobs.engines import engine_for
 from headprune.jobs.interrupts import finishing
 from headprune.jobs.listening import listened_score, listener_of
@@ -39,7 +40,7 @@ from headprune.runs.folder import RunFolder
 from headprune.runs.lock import LOCK
 from headprune.runs.sessions import environment as machine
 from headprune.runs.store import FILE as STORE
-from headprune.scoring.algorithm import ScoreResult, score_heads
+from headprune.scoring.algorithm import ScoreResult, check_heads, score_heads
 from headprune.scoring.engine import Engine, ModelFacts
 from headprune.scoring.estimate import Estimate, estimate_score
 from headprune.scoring.kept import keep_importances
@@ -76,7 +77,7 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     dataset = dataset_for(recipe)
     # Cheap refusals first: a large model takes minutes to load.
     geometry = outline_model(recipe.model, request_of(recipe)).geometry
-    parse_layers(recipe.layers, geometry.live, geometry.dead)
+    check_heads(geometry, parse_layers(recipe.layers, geometry.live, geometry.dead))
     drawn = draw(dataset, recipe.samples, recipe.seed)
     announce_left_out(drawn.left_out)
     with engine_for(recipe) as engine:
@@ -101,9 +102,13 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
 
 def _identity(recipe: Recipe, facts: ModelFacts, settings: ScoreSettings) -> dict[str, Any]:
     """What a run folder is known by: everything that determines its results."""
+    # Files of plugins by their whole path, as in the recipe that the folder keeps: the reader is opened by it again.
+    recorded = plugins_anchored(recipe.identity(), Path.cwd())
+    # Those of which results tell what is in them by their name, wherever they lie.
+    named = {key: recorded_name(recorded[key]) for key in ("scorer", "edit", "adapter") if recorded[key]}
     return {
-        # A plugin's file by its whole path, as in the recipe that the folder keeps.
-        **plugins_anchored(recipe.identity(), Path.cwd()),
+        **recorded,
+        **named,
         "generation": settings.generation.record(),
         # As the plugins read them: `num_layers=6` typed and 6 in a recipe are the same setting.
         "scorer_options": settings.scorer.settings.model_dump(mode="json"),

@@ -22,7 +22,7 @@ from headprune.scoring.statistics import Floats, limits
 from headprune.scoring.textless import gradient_importances, logit_importances
 from headprune.scoring.work import Work
 from headprune.towers.batches import Key
-from headprune.types import Dataset, Interval, Schedule, ScoreItem
+from headprune.types import Dataset, Geometry, Interval, Schedule, ScoreItem
 
 # Of the samples drawn, how many may turn out to be of no use while they are worked on; one always may.
 MOST_LOST = 0.1
@@ -81,8 +81,7 @@ def score_heads(
         PluginError: the scorer misbehaves.
         DataError: more than a tenth of the samples cannot be worked on.
     """
-    if not any(engine.facts.geometry.heads_in[layer] for layer in settings.layers):
-        raise UsageError("the layers to score have no head left", "choose other --layers, or the unpruned model")
+    check_heads(engine.facts.geometry, settings.layers)
     fit_to(settings.scorer, dataset)
     gold = gold_digest(settings.scorer, dataset)
     first, made, left = len(drawn.samples), 0, drawn
@@ -99,6 +98,16 @@ def score_heads(
             # What an attempt before this one made is found in the store, but was not there when the run began.
             reused = max(0, work.reused - made)
             return _result(dataset, left, settings, per_sample, engine, made + work.done, reused)
+
+
+def check_heads(geometry: Geometry, layers: Sequence[int]) -> None:
+    """See that there is a head to score.
+
+    Raises:
+        UsageError: the layers have lost all.
+    """
+    if not any(geometry.heads_in[layer] for layer in layers):
+        raise UsageError("the layers to score have no head left", "choose other --layers, or the unpruned model")
 
 
 def _without(drawn: Drawn, error: SampleError, first: int) -> Drawn:

@@ -110,7 +110,7 @@ def test_a_pruning_rule_that_makes_no_sense(scored, rule):
         (("--samples", 2, "--temperature", 0), "temperature"),
         (("--samples", 2, "--decode-at", "middle"), "decode_at"),
         (("--samples", 2, "--batch-size", "many"), "batch_size"),
-        (("--samples", 2, "--engine", "cloud"), "no engine 'cloud'"),
+        (("--samples", 2, "--engine", "cloud"), "engine: Input should be 'local' or 'ray'"),
         (("--samples", 2, "--scorer-option", "power"), "--scorer-option 'power' is not key=value"),
         (("--samples", 2, "--scorer-option", "might=2"), "Overlap has no option 'might'"),
         (("--samples", 2, "--scorer-option", "power=strong"), "option 'power' of Overlap"),
@@ -208,7 +208,7 @@ def test_captions_are_kept_when_the_scorer_fails(place, score):
         failed.exit_code == 3
         and "scorer Faulty failed at overlap.py line 25: ZeroDivisionError: no such luck" in failed.stderr
     )
-    assert sorted(path.name for path in (place / "run").iterdir()) == ["recipe.toml", "run.sqlite"]
+    assert sorted(path.name for path in (place / "run").iterdir()) == ["recipe.toml", "run.lock", "run.sqlite"]
     (place / "fault").unlink()
     document = place.document(*faulty)
     assert (document["decoded"], document["reused"]) == (0, 2 * 3 * (4 + 1))
