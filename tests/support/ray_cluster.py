@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -29,6 +29,7 @@ def two_nodes() -> Iterator[Cluster]:
     made = Cluster(Path(tempfile.mkdtemp(prefix="hp", dir="/tmp")))
     try:
         made.add()
+        made.wait_for(1)
         made.add()
         made.wait_for(2)
         yield made
@@ -66,26 +67,43 @@ class Cluster:
         return self.nodes[-1]
 
     def wait_for(self, cores: int) -> None:
-        """Wait until nodes with so many cores have joined."""
-        deadline = time.monotonic() + 120
-        while self._cores() < cores:
-            assert time.monotonic() < deadline, "Ray's nodes do not join"
-            time.sleep(0.5)
+        """Wait until nodes of so many cores have joined. One that does not is started again: two nodes of one machine
+        may reach for the same port."""
+        for _ in range(6):
+            deadline = time.monotonic() + 40
+            while time.monotonic() < deadline:
+                if self._cores() >= cores:
+                    return
+                time.sleep(0.5)
+            for node in self.nodes[1:]:
+                self._end(node)
+            for _ in range(cores):
+                self.add()
+        raise AssertionError("Ray's nodes do not join")
 
     def _cores(self) -> float:
         told = "import ray; ray.init(log_to_driver=False); print(ray.cluster_resources().get('CPU', 0))"
         environment = {**self.environment, "RAY_ADDRESS": self.address}
-        done = subprocess.run(
-            [sys.executable, "-c", told], check=False, env=environment, capture_output=True, text=True
-        )
+        words = [sys.executable, "-c", told]
+        try:
+            done = subprocess.run(words, check=False, env=environment, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
+            return 0.0
         return float(done.stdout.split()[-1]) if done.returncode == 0 else 0.0
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
         """A node's end without a word: SIGKILL to all its processes."""
-        processes = [*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)]
-        for process in processes:
-            process.kill()
+        for process in (*psutil.Process(node.pid).children(recursive=True), psutil.Process(node.pid)):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         node.wait()
+        self.nodes.remove(node)
+
+    def _end(self, node: subprocess.Popen[bytes]) -> None:
+        if node.poll() is None:
+            self.kill(node)
+        else:
+            self.nodes.remove(node)
 
     def actors(self) -> list[psutil.Process]:
         """The processes of all workers."""
@@ -95,9 +113,8 @@ class Cluster:
 
     def close(self) -> None:
         """The end of all nodes."""
-        for node in reversed(self.nodes):
-            if node.poll() is None:
-                self.kill(node)
+        for node in list(reversed(self.nodes)):
+            self._end(node)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, *options: str, cpus: int) -> subprocess.Popen[bytes]:
