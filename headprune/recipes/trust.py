@@ -73,7 +73,7 @@ def _is_here(option: str, value: Any) -> bool:
 
 def _refuse_plugin_files(values: Values, path: str | Path, trusted: bool) -> None:
     """Raise UsageError where it names a file with a plugin: a recipe is data and runs nothing that came with it."""
-    named = {key: values.get(key) for key in ("model", "data", "engine")}
+    named = {key: values.get(key) for key in ("model", "data")}
     named["lesion.means_data"] = values.get("lesion", {}).get("means_data")
     if not trusted:
         named |= {".".join(place): _value_at(values, place) for place in PLUGINS}

@@ -69,7 +69,11 @@ class RunFolder:
             if not (path / FILE).is_file() and not (path / LOCK).is_file():
                 refuse_unless_free(path)
             made = make_folder(path)
-            held = lock(path)
+            try:
+                held = lock(path)
+            except BaseException:
+                unmake(made)
+                raise
         except OSError as error:
             raise cannot_write(path, error) or error from error
         resumed = (path / FILE).is_file() or bool(last_aside(path))

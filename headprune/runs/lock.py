@@ -19,7 +19,7 @@ def lock(folder: Path) -> BaseFileLock:
     """Take a run folder for this process; `release()` gives it back.
 
     Raises:
-        HeadpruneError: another process has it; its owner is named by `owner`.
+        HeadpruneError: another process has it; it is named, with when it began.
     """
     from filelock import FileLock, Timeout
 

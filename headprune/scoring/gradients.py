@@ -26,13 +26,13 @@ def derive(
     said: Mapping[Key, str],
     scorer: GradientScorer,
     generation: Generation,
+    room: Room,
     deliver: Callable[[dict[Key, float]], None],
 ) -> None:
     """Score all heads of `layers` on some pictures that go together, which the unchanged model `said` this of at its
-    last layer."""
+    last layer; `room` says how many go through it at once."""
     last = adapter.geometry.live - 1
     heads = [(layer, head) for layer in layers for head in range(adapter.geometry.heads_in[layer])]
-    room = Room(len(some), "pictures")
     for pictures in prepared(adapter, some):
         ids = [sample.id for sample in pictures.samples]
         captions = [said[id_, last, UNCHANGED] for id_ in ids]

@@ -15,6 +15,7 @@ from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.sweep import SweepPlan, sweep_some
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Decoder, choose_batch, gradient_pictures, logit_batch
+from headprune.towers.memory import Room
 from headprune.types import Sample
 
 
@@ -76,6 +77,8 @@ class Worker:
         # What was found out before the last task, and does for the next one of its kind.
         self._known_for: tuple[Any, ...] = ()
         self._contexts: Contexts | None = None
+        self._forcing: Forcing | None = None
+        self._derived_at_once: Room | None = None
 
     def works_on(self, samples: Sequence[Sample], settings: ScoreSettings) -> bool:
         """Whether it does the tasks of this run."""
@@ -104,15 +107,19 @@ class Worker:
         scorer, generation = self._settings.scorer, self._settings.generation
         if not isinstance(scorer, GradientScorer):
             raise TypeError(f"{type(scorer).__name__} takes no derivatives")
-        derive(self._adapter, some, task.layers, task.said, scorer, generation, deliver)
+        if self._derived_at_once is None:  # halved for all tasks where memory runs out in one
+            self._derived_at_once = Room(self.pictures(Kind.GRADIENTS), "pictures")
+        derive(self._adapter, some, task.layers, task.said, scorer, generation, self._derived_at_once, deliver)
 
     def _force(self, task: Task, some: Sequence[Sample], deliver: Callable[[Results], None]) -> None:
         scorer = self._settings.scorer
         if not isinstance(scorer, LogitScorer):
             raise TypeError(f"{type(scorer).__name__} compares no distributions")
         reference_of = {layer: self._settings.reference_of(layer, self._adapter.geometry) for layer in task.layers}
-        forcing = Forcing(self._contexts_of(task), self._plan(task), reference_of, scorer, task.coefficients)
-        forcing.force(some, task.layers, task.said, deliver)
+        contexts = self._contexts_of(task)
+        if self._forcing is None:
+            self._forcing = Forcing(contexts, self._plan(task), reference_of, scorer, task.coefficients)
+        self._forcing.force(some, task.layers, task.said, deliver)
 
     def _plan(self, task: Task) -> SweepPlan:
         settings = self._settings
@@ -132,5 +139,5 @@ class Worker:
             with scaled(self._adapter, task.coefficients):
                 batch = self._batch(task.kind)
                 self._contexts = Contexts(self._adapter, self._samples, task.layers, self._settings.edit, batch)
-            self._known_for = known_for
+            self._known_for, self._forcing = known_for, None
         return self._contexts

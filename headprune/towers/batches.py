@@ -110,7 +110,7 @@ class Pictures:
 
 def prepared(adapter: Adapter, samples: Sequence[Sample]) -> list[Pictures]:
     """Samples with their pixels, those of one form together; in the order of their first ones."""
-    seen = [_opened(sample) for sample in samples]
+    seen = [picture_of(sample) for sample in samples]
     forms = [adapter.form(picture) for picture in seen]
     alike = {form: [row for row, other in enumerate(forms) if other == form] for form in dict.fromkeys(forms)}
     groups = []
@@ -120,8 +120,12 @@ def prepared(adapter: Adapter, samples: Sequence[Sample]) -> list[Pictures]:
     return groups
 
 
-def _opened(sample: Sample) -> Image:
-    """The sample's picture; the error names the sample."""
+def picture_of(sample: Sample) -> Image:
+    """The sample's picture.
+
+    Raises:
+        SampleError: it cannot be read.
+    """
     try:
         return opened(sample)
     except PictureError as error:

@@ -15,14 +15,13 @@ import numpy as np
 import ray
 from ray.exceptions import RayError
 
-from headprune.errors import HeadpruneError, PictureError, SampleError, notice
-from headprune.hooks.checks import opened
+from headprune.errors import HeadpruneError, notice
 from headprune.jobs.engines.actor import Done, Job
 from headprune.jobs.engines.pool import Pool
 from headprune.recipes.schema import Recipe
 from headprune.scoring.engine import Engine, Kind, ModelFacts, Results, Task
 from headprune.scoring.settings import ScoreSettings
-from headprune.towers.batches import Batch
+from headprune.towers.batches import Batch, picture_of
 from headprune.types import Sample
 
 # Tasks for each worker: the fewer, the longer the last one is waited for; the more, the smaller their batches.
@@ -55,7 +54,12 @@ class RayEngine(Engine):
         self._connect()
         try:
             self.pool = Pool(self._recipe)
-            self._first = self.pool.first()
+            try:
+                self._first = self.pool.first()
+            except BaseException:
+                # Ray may be somebody else's, and outlive us.
+                self.pool.close()
+                raise
         except BaseException:
             self._disconnect()
             raise
@@ -144,7 +148,7 @@ class RayEngine(Engine):
         is."""
         if self._job is None or self._job[0] is not samples or self._job[1] is not settings:
             number = next(self._numbers)
-            pictures = {sample.id: ray.put(_pixels(sample)) for sample in samples}
+            pictures = {sample.id: ray.put(np.asarray(picture_of(sample))) for sample in samples}
             held = [ray.put(Job(number, settings.generation, settings.batch, pictures))]
             self._job = samples, settings, number, held
         return self._job[2], self._job[3]
@@ -191,10 +195,3 @@ def _see_that_someone_answers(address: str) -> None:
 
 def _share(task: Task, wanted: int) -> int:
     return max(1, -(-len(task.samples) // wanted))
-
-
-def _pixels(sample: Sample) -> np.ndarray[Any, Any]:
-    try:
-        return np.asarray(opened(sample))
-    except PictureError as error:
-        raise SampleError(sample.id, error.message, error.hint) from error
