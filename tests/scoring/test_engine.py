@@ -1,15 +1,25 @@
-"""A task in pieces: each of its results is asked for once, whatever it is cut into."""
+"""Tasks: in pieces each result is asked for once; what one found out of memory, the next knows."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import numpy as np
+import pytest
+import torch
+from headprune_likelihood.logit import Logit
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headprune import Generation
+from headprune.hooks.catalogue import catalogue
+from headprune.scoring.algorithm import score_heads
 from headprune.scoring.engine import Kind, Task
-from headprune.towers.batches import UNCHANGED
+from headprune.scoring.sampling import draw
+from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.worker import LocalEngine
+from headprune.towers.batches import UNCHANGED, Batch
+from tests.support.samples import dataset
 
 HEADS = 2
 
@@ -36,3 +46,24 @@ def test_pieces_ask_for_everything_once(samples, layers, references, size, group
     assert Counter(key for piece in pieces for key in asked(piece)) == Counter(asked(task))
     assert all(len(piece.samples) <= size for piece in pieces)
     assert len(pieces) <= -(-samples // size) * groups
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_memory_that_ran_out_in_one_task_is_known_in_the_next(tiny, pictures, monkeypatch):
+    """A task is one picture here: its variants do not fit together, which is found out for all of them once."""
+    likelihood, failures = tiny.likelihood, []
+
+    def tight(states, *how):
+        if len(states) > 2:
+            failures.append(len(states))
+            raise torch.OutOfMemoryError("full")
+        return likelihood(states, *how)
+
+    monkeypatch.setattr(tiny, "likelihood", tight)
+    edit = catalogue().load("edit", "ablate").configured({})
+    generation = Generation(max_new_tokens=3)
+    settings = ScoreSettings((1,), edit, "ablate", Logit(), "logit", Batch(4, 1), generation=generation)
+    data = dataset(pictures)
+    result = score_heads(LocalEngine(tiny), data, draw(data, len(pictures), 0), settings)
+    assert np.isfinite(result.per_sample).all()
+    assert failures == [4]
