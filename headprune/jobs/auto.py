@@ -16,9 +16,9 @@ from headprune.patch.patch import Patch
 from headprune.patch.prune import PruneRule, choose_pruned
 from headprune.recipes.schema import Recipe
 from headprune.report.curve import draw_curve
+from headprune.runs.canonical import canonical
 from headprune.runs.folder import RunFolder
 from headprune.runs.store import FILE as STORE
-from headprune.runs.store import canonical
 from headprune.scoring.importance import fit_to
 from headprune.scoring.kept import kept_importances, patch_of_first
 from headprune.towers.adapter import Adapter

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 
 import torch
 
@@ -12,6 +13,8 @@ from headprune.hooks.local import recorded_name
 from headprune.patch.patch import ModelRecord, Patch
 from headprune.towers.adapter import Adapter
 
+# A package's whole metadata are read for it.
+_version = cache(metadata.version)
 _INTEGER_OF = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.int64}
 
 
@@ -63,7 +66,7 @@ def model_record(adapter: Adapter) -> ModelRecord:
 
 def versions() -> dict[str, str]:
     """The versions that results may depend on."""
-    return {name: version(name) for name in ("headprune", "torch", "transformers", "safetensors")}
+    return {name: _version(name) for name in ("headprune", "torch", "transformers", "safetensors")}
 
 
 def check_fit(patch: Patch, adapter: Adapter, allow_other_weights: bool = False) -> None:

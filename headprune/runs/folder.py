@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from headprune.errors import HeadpruneError, UsageError, notice
 from headprune.files import cannot_write, make_folder, refuse_unless_free, remove_leftovers, unmake, writing
+from headprune.runs.canonical import canonical
 from headprune.runs.lock import LOCK, lock
 from headprune.runs.opening import FILE, DamagedStoreError
 from headprune.runs.repair import last_aside, repair, unfinished
 from headprune.runs.sessions import FAILED, FINISHED, INTERRUPTED, Log
-from headprune.runs.store import RunStore, canonical
+from headprune.runs.store import RunStore
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headprune.errors import HeadpruneError, notice
-from headprune.runs.schema import SCHEMA, VERSION, VERSION_KEY, create, migrate, schema_of, transaction
+from headprune.runs.migrations import migrate
+from headprune.runs.schema import SCHEMA, VERSION, VERSION_KEY, create, schema_of, transaction
 from headprune.runs.sums import row_sum
 
 FILE = "run.sqlite"

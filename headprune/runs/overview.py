@@ -103,7 +103,7 @@ def overview(folder: Path) -> Overview:
         return Overview(folder, State.RUNNING if locked else State.STOPPED, "", {}, (), (), 0)
     with RunFolder.open(folder) as run:
         found = sessions(run.store)
-        importances = run.store.all("SELECT count(*) FROM importances")[0][0]
+        importances = run.store.all("SELECT count(*) FROM weighed")[0][0]
         state = _state(run, found, locked)
         why = found[-1].errors[-1].message if state is State.FAILED and found[-1].errors else ""
         return Overview(folder, state, why, run.identity(), found, _held(run.store, found), importances)

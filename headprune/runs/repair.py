@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from headprune.errors import notice
+from headprune.runs.canonical import digest_of
 from headprune.runs.opening import FILE, connect, worded
 from headprune.runs.schema import transaction
 from headprune.runs.sessions import COLUMNS as SESSION
-from headprune.runs.store import RunStore, digest_of
+from headprune.runs.store import RunStore
 from headprune.runs.sums import row_sum
 
 COLUMNS = {
@@ -24,7 +25,7 @@ COLUMNS = {
     "scorers": ("id", "digest", "description"),
     "captions": ("id", "context_id", "sample_id", "layer", "head", "text", "sum"),
     "scores": ("id", "context_id", "sample_id", "layer", "head", "scorer_id", "value", "sum"),
-    "importances": ("id", "patch", "sample_id", "layer", "head", "value", "sum"),
+    "importances": ("id", "patch", "sample_id", "layer", "by_head", "sum"),
     "sessions": SESSION,
     "stages": ("id", "session_id", "stage", "total", "reused", "made", "seconds"),
     "errors": ("id", "session_id", "at", "kind", "sample", "message", "hint"),
@@ -33,14 +34,14 @@ COLUMNS = {
 _SUMMED = {
     "captions": ("context_id", "sample_id", "layer", "head", "text"),
     "scores": ("context_id", "sample_id", "layer", "head", "scorer_id", "value"),
-    "importances": ("patch", "sample_id", "layer", "head", "value"),
+    "importances": ("patch", "sample_id", "layer", "by_head"),
 }
 _OWNER = {"context_id": "contexts", "sample_id": "samples", "scorer_id": "scorers"}
 _BESIDE = ("-wal", "-shm", "-journal")
 # Under which `meta` tells how many damaged stores were looked through.
 _REPAIRED = "repaired"
 # Of an SQLite file, in bytes.
-_HEADER = 100
+_HEADER, _PAGE = 100, 4096
 # The least that a row takes up, in bytes.
 _ROW = 24
 Row = tuple[Any, ...]
@@ -106,16 +107,26 @@ def _move(folder: Path, number: int, suffix: str) -> None:
 
 @contextmanager
 def _readable(aside: Path, store: RunStore) -> Iterator[sqlite3.Connection]:
-    """A connection to a damaged store; to a copy with the header of `store`, which is new, where it has none."""
+    """A connection to a damaged store; where its tables are not found, to a copy that begins as `store` does, which is
+    new: with its header, or else with its first page, where it says what its tables are and where they begin."""
     with TemporaryDirectory() as folder:
         damaged = _leniently(aside)
-        try:
-            damaged.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.DatabaseError:
+        for length in (_HEADER, _PAGE):
+            if _finds_results(damaged):
+                break
             damaged.close()
-            damaged = _leniently(_with_header_of(store, aside, Path(folder)))
+            damaged = _leniently(_with_beginning_of(store, length, aside, Path(folder)))
         with closing(damaged):
             yield damaged
+
+
+def _finds_results(damaged: sqlite3.Connection) -> bool:
+    try:
+        for table in ("samples", "contexts", "scorers", "captions", "scores"):
+            damaged.execute(f"SELECT {', '.join(COLUMNS[table])} FROM {table} LIMIT 0")  # noqa: S608
+    except sqlite3.DatabaseError:
+        return False
+    return True
 
 
 def _leniently(path: Path) -> sqlite3.Connection:
@@ -125,19 +136,18 @@ def _leniently(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _with_header_of(store: RunStore, aside: Path, folder: Path) -> Path:
+def _with_beginning_of(store: RunStore, length: int, aside: Path, folder: Path) -> Path:
     store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    header = bytearray(store.path.read_bytes()[:_HEADER])
-    size = int.from_bytes(header[16:18], "big")
+    beginning = bytearray(store.path.read_bytes()[:length])
     # Pages in all, and none of them unused.
-    header[28:40] = (aside.stat().st_size // size).to_bytes(4, "big") + bytes(8)
+    beginning[28:40] = (aside.stat().st_size // _PAGE).to_bytes(4, "big") + bytes(8)
     for suffix in ("", _BESIDE[0]):
         part = aside.with_name(aside.name + suffix)
         if part.exists():
             shutil.copyfile(part, folder / part.name)
     copy = folder / aside.name
     with copy.open("rb+") as file:
-        file.write(header)
+        file.write(beginning)
     return copy
 
 
@@ -145,6 +155,7 @@ def _salvage(whole: _Whole, store: RunStore, number: int) -> dict[str, int]:
     """Copy every row that is whole, in one transaction; return how many results of each kind."""
     with worded(store.path), transaction(store.connection):
         kept = {table: _copy(store.connection, table, whole.rows(table)) for table in COLUMNS}
+        ((kept["importances"],),) = store.connection.execute("SELECT count(*) FROM weighed").fetchall()
         done = (_REPAIRED, str(number), row_sum(_REPAIRED, str(number)))
         store.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", done)
     return {table: kept[table] for table in ("captions", "scores", "importances") if kept[table]}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from headprune.errors import notice
-from headprune.runs.store import REFERENCE, RunStore, canonical
+from headprune.runs.canonical import canonical
+from headprune.runs.store import REFERENCE, RunStore
 from headprune.runs.sums import row_sum
 
 Row = tuple[Any, ...]
@@ -44,10 +46,16 @@ def importances(store: RunStore) -> Flat:
         ("importance", float),
     )
     query = (
-        "SELECT patch, name, picture, layer, head, value, sum FROM importances "
+        "SELECT patch, name, picture, layer, by_head, sum FROM importances "
         "JOIN samples ON samples.id = sample_id ORDER BY importances.id"
     )
-    return Flat(columns, (row[:-1] for row in _whole(store, "importances", query)))
+    rows = (
+        (*place, head, value)
+        for *place, by_head, _ in _whole(store, "importances", query)
+        for head, value in enumerate(json.loads(by_head))
+        if value is not None
+    )
+    return Flat(columns, rows)
 
 
 def family(description: Any) -> str:

@@ -20,8 +20,6 @@ from typing import Any
 
 from headprune.errors import HeadpruneError
 from headprune.redact import redacted
-from headprune.runs.opening import worded
-from headprune.runs.schema import transaction
 from headprune.runs.store import RunStore
 
 COLUMNS = ("id", "started", "ended", "state", "host", "process", "user", "folder", "environment", "seconds")
@@ -104,8 +102,8 @@ class Log:
 
     @contextmanager
     def stage(self, name: str, total: int, reused: int) -> Iterator[None]:
-        """A stage of the work, written down when it begins, with each result that is stored, and when it ends, well or
-        not. One that begins again goes on."""
+        """A stage of the work, written down when it begins and with each result that is stored. One that begins again
+        goes on."""
         # What this session made before is not reused.
         self._store.write(
             "INSERT INTO stages (session_id, stage, total, reused, made, seconds) VALUES (?, ?, ?, ?, 0, 0) "
@@ -118,8 +116,6 @@ class Log:
         try:
             yield
         finally:
-            with worded(self._store.path), transaction(self._store.connection):
-                self.count(0)
             self._stage = None
 
     def count(self, made: int) -> None:

@@ -6,22 +6,25 @@ a scorer's description as well. What was computed under another description, or 
 taken for the present one.
 
 Every call that writes is one transaction: a process that is killed loses the call it was in and nothing before it.
+A machine that loses its power may take a second's work with it: a transaction waits for the disk unless one that did
+began less than a second before.
 Every row carries a sum; one that does not match is not read, and makes way for the row that is made in its place.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from headprune.errors import HeadpruneError, notice
+from headprune.runs.canonical import canonical, digest_of
 from headprune.runs.opening import FILE as FILE
 from headprune.runs.opening import opened, worded
 from headprune.runs.schema import transaction
@@ -36,15 +39,10 @@ REFERENCE = -1
 """The head of a caption that the unchanged model made."""
 Key = tuple[str, int, int]
 """Sample id, layer, head; layer and head 0-based, or WHOLE and REFERENCE."""
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text.
-
-    Raises:
-        TypeError, ValueError: the value is not plain JSON (NaN and infinities included).
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+ByHead = dict[tuple[str, int], list[float | None]]
+"""By sample id and layer, a number for each head; None for one that was not scored."""
+_UNSYNCED = 1.0
+"""Seconds of work that may wait to reach the disk."""
 
 
 class RunStore:
@@ -62,6 +60,7 @@ class RunStore:
         self.log: Log | None = None
         self._pictures: dict[str, str] = {}
         self._samples: dict[str, int] = {}
+        self._synced = time.monotonic()
 
     @classmethod
     def open(cls, folder: str | Path, create: bool = True) -> RunStore:
@@ -120,7 +119,7 @@ class RunStore:
 
     def add_captions(self, context: str, rows: Mapping[Key, str]) -> None:
         """Store captions. A caption that is there already stays as it is."""
-        self._add("captions", ("context_id", self._id("contexts", context), context), ("text",), (), rows)
+        self._add("captions", context, ("text",), (), rows)
 
     def captions(self, context: str) -> dict[Key, str]:
         """The stored captions of a context."""
@@ -132,21 +131,37 @@ class RunStore:
         Raises:
             HeadpruneError: a score is not finite; nothing of the call is stored then.
         """
-        owner = ("context_id", self._id("contexts", context), context)
-        self._add("scores", owner, ("value", "scorer_id"), (self._id("scorers", scorer),), _finite(rows), f"{scorer}\0")
+        columns, more = ("value", "scorer_id"), (self._id("scorers", scorer),)
+        self._add("scores", context, columns, more, _finite(rows), f"{scorer}\0")
 
     def scores(self, context: str, scorer: str) -> dict[Key, float]:
         """The stored scores of a context by one scorer."""
         ids = (self._id("contexts", context), self._id("scorers", scorer))
         return self._read("scores", "value", "context_id = ? AND scorer_id = ?", ids, (context,), (scorer,))
 
-    def add_importances(self, patch: str, rows: Mapping[Key, float]) -> None:
-        """Store the importances that the patch with this digest was made of."""
-        self._add("importances", ("patch", patch, patch), ("value",), (), _finite(rows))
+    def add_importances(self, patch: str, rows: ByHead) -> None:
+        """Store the importances that the patch with this digest was made of. Those of a sample and layer that are there
+        already stay as they are.
 
-    def importances(self, patch: str) -> dict[Key, float]:
+        Raises:
+            ValueError: one is not finite; nothing of the call is stored then.
+        """
+        statement = (
+            "INSERT INTO importances (patch, sample_id, layer, by_head, sum) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING"
+        )
+        with self._transaction():
+            values = []
+            for (sample, layer), by_head in rows.items():
+                text = canonical(by_head)
+                total = row_sum(patch, sample, self._pictures.get(sample, ""), layer, text)
+                values.append((patch, self._sample(sample), layer, text, total))
+            self.connection.executemany(statement, values)
+
+    def importances(self, patch: str) -> ByHead:
         """The stored importances of a patch."""
-        return self._read("importances", "value", "patch = ?", (patch,), (patch,))
+        found = self._read("importances", "by_head", "patch = ?", (patch,), (patch,), place=("layer",))
+        return {(sample, layer): json.loads(text) for (sample, layer), text in found.items()}
 
     def set_meta(self, key: str, value: str) -> None:
         """Store one word about the run, in the place of what stood under `key`."""
@@ -163,7 +178,7 @@ class RunStore:
 
     def write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         """Execute one statement for each of `rows`, in one transaction."""
-        with worded(self.path), transaction(self.connection):
+        with self._transaction():
             self.connection.executemany(statement, rows)
 
     def all(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -197,41 +212,53 @@ class RunStore:
     def _add(
         self,
         table: str,
-        owner: tuple[str, int | str, str],
+        context: str,
         columns: tuple[str, ...],
         more: tuple[int, ...],
         rows: Mapping[Key, Any],
         behind: str = "",
     ) -> None:
-        """Add rows of a table, each with its place, its value and its sum.
+        """Add rows of a context, each with its place, its value and its sum.
 
         Args:
-            owner: whose they are: the column, what stands in it, and by which name that is summed.
             columns: of the value, and of what is the same in each row, which is `more`.
             behind: what is summed between place and value.
         """
-        column, owned_by, name = owner
-        places = (column, "sample_id", "layer", "head", "sum")
+        context_id = self._id("contexts", context)
+        places = ("context_id", "sample_id", "layer", "head", "sum")
         marks = ", ".join("?" for _ in (*places, *columns))
         statement = (
             f"INSERT INTO {table} ({', '.join((*places, *columns))}) VALUES ({marks}) "  # noqa: S608
             "ON CONFLICT DO NOTHING"
         )
-        with worded(self.path), transaction(self.connection):
+        with self._transaction():
             of_sample = {
-                sample: (self._sample(sample), begun(name, sample, self._pictures.get(sample, "")))
+                sample: (self._sample(sample), begun(context, sample, self._pictures.get(sample, "")))
                 for sample in dict.fromkeys(sample for sample, _, _ in rows)
             }
             values = []
             for (sample, layer, head), value in rows.items():
                 id_, beginning = of_sample[sample]
+                # Of numpy's integers SQLite would store the bytes.
                 layer, head = int(layer), int(head)
                 total = ended(beginning, layer, head, behind, value)
-                values.append((owned_by, id_, layer, head, total, value, *more))
+                values.append((context_id, id_, layer, head, total, value, *more))
             before = self.connection.total_changes
             self.connection.executemany(statement, values)
             if self.log:
                 self.log.count(self.connection.total_changes - before)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written within the block, or nothing; on the disk where the last wait for it was a while ago."""
+        now = time.monotonic()
+        waits = now - self._synced >= _UNSYNCED
+        with worded(self.path):
+            self.connection.execute(f"PRAGMA synchronous = {'FULL' if waits else 'NORMAL'}")
+            with transaction(self.connection):
+                yield
+        if waits:
+            self._synced = now
 
     def _sample(self, name: str) -> int:
         """The row of a sample with its picture, made where there is none."""
@@ -250,35 +277,30 @@ class RunStore:
         values: tuple[int | str, ...],
         before: tuple[str, ...],
         behind: tuple[str, ...] = (),
-    ) -> dict[Key, Any]:
-        """The rows of a table by their place, those of today's pictures; a row whose sum does not match is removed."""
+        place: tuple[str, ...] = ("layer", "head"),
+    ) -> dict[Any, Any]:
+        """Rows by sample and place, those of today's pictures; one whose sum does not match is removed."""
         query = (
-            f"SELECT row.id, name, picture, layer, head, {column}, sum FROM {table} AS row "  # noqa: S608
+            f"SELECT row.id, name, picture, {', '.join(place)}, {column}, sum FROM {table} AS row "  # noqa: S608
             f"JOIN samples ON samples.id = sample_id WHERE {where} ORDER BY samples.id"
         )
-        found: dict[Key, Any] = {}
+        found: dict[Any, Any] = {}
         damaged = []
-        for id_, name, picture, layer, head, value, total in self.all(query, *values):
-            if row_sum(*before, name, picture, layer, head, *behind, value) != total:
+        for id_, name, picture, *at, value, total in self.all(query, *values):
+            key = (name, *at)
+            if row_sum(*before, name, picture, *at, *behind, value) != total:
                 damaged.append((id_,))
             elif self._pictures.get(name, picture) == picture:
-                found[name, layer, head] = value
+                found[key] = value
         if damaged:
-            notice(f"{self.path.name} is damaged: {len(damaged)} of its {table} are lost, {len(found)} are whole")
+            notice(f"{self.path.name} is damaged: {len(damaged)} rows of its {table} are lost, {len(found)} are whole")
             self.write(f"DELETE FROM {table} WHERE id = ?", damaged)  # noqa: S608
         return found
 
 
 def _finite(rows: Mapping[Key, float]) -> dict[Key, float]:
-    for (sample, layer, head), value in rows.items():
-        if not math.isfinite(value):
-            raise HeadpruneError(
-                f"the score of sample {sample}, layer {layer}, head {head} is {value}", "check the scorer"
-            )
+    if not all(map(math.isfinite, rows.values())):
+        (sample, layer, head), value = next(item for item in rows.items() if not math.isfinite(item[1]))
+        raise HeadpruneError(f"the score of sample {sample}, layer {layer}, head {head} is {value}", "check the scorer")
     # SQLite gives -0.0 back as 0.0.
     return {key: float(value) + 0.0 for key, value in rows.items()}
-
-
-def digest_of(text: str) -> str:
-    """The sha256 of a description, under which it is stored."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

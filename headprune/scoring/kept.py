@@ -21,10 +21,12 @@ def keep_importances(store: RunStore, patch: Patch, per_sample: Floats, layers: 
         per_sample: [m, len(layers), H], in the order of the patch's samples; NaN where a layer has no such head.
         layers: the scored layers, 0-based.
     """
-    there = np.argwhere(np.isfinite(per_sample)).tolist()
+    values = per_sample.astype(object)
+    values[np.isnan(per_sample)] = None
     rows = {
-        (patch.info.sample_ids[sample], layers[row], head): float(per_sample[sample, row, head])
-        for sample, row, head in there
+        (sample, layer): by_head
+        for sample, of_sample in zip(patch.info.sample_ids, values.tolist(), strict=True)
+        for layer, by_head in zip(layers, of_sample, strict=True)
     }
     # Reading them makes room for those that are damaged: what is there already would stay as it is.
     store.importances(patch.digest())
@@ -45,8 +47,8 @@ def kept_importances(store: RunStore, patch: Patch) -> Floats:
             "give the run's headprune score command again: it makes no caption twice",
         )
     row_of = {sample: row for row, sample in enumerate(patch.info.sample_ids)}
-    for (sample, layer, head), value in kept.items():
-        per_sample[row_of[sample], layer, head] = value
+    for (sample, layer), by_head in kept.items():
+        per_sample[row_of[sample], layer, : len(by_head)] = np.array(by_head, float)
     return per_sample
 
 

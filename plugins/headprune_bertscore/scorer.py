@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
-from importlib.metadata import version
+from functools import cache, cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,8 @@ from headprune_bertscore.settings import BertScoreSettings, resolve
 _REMEMBERED_PAIRS = 200_000
 _PAIRS_AT_ONCE = 4096  # bounds the embeddings that one call holds, whatever the size of its batch
 _MODEL_FILES = (".json", ".txt", ".model", ".safetensors", ".bin")
+# A package's whole metadata are read for it.
+_version = cache(metadata.version)
 
 
 class PRF(NamedTuple):
@@ -79,7 +81,7 @@ class BertScore(Scorer):
 
         The device, the batch size and the cache are left out: they move a score by rounding only.
         """
-        versions = {name: version(name) for name in ("bert-score", "transformers", "torch")}
+        versions = {name: _version(name) for name in ("bert-score", "transformers", "torch")}
         return {
             "model_type": self._resolved.name,
             "num_layers": self._resolved.num_layers,

@@ -133,7 +133,7 @@ _RESULTS = {
     "scores": "SELECT 'score', contexts.digest, scorers.digest, name, picture, layer, head, value, sum FROM scores "
     "JOIN contexts ON contexts.id = context_id JOIN scorers ON scorers.id = scorer_id "
     "JOIN samples ON samples.id = sample_id",
-    "importances": "SELECT 'importance', patch, name, picture, layer, head, value, sum FROM importances "
+    "importances": "SELECT 'importance', patch, name, picture, layer, by_head, sum FROM importances "
     "JOIN samples ON samples.id = sample_id",
 }
 

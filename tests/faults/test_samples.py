@@ -39,7 +39,7 @@ def words(samples: int, model: str = "demo") -> tuple[object, ...]:
 
 def importances(run: Path) -> dict[tuple[str, int, int], float]:
     with closing(sqlite3.connect(run / STORE)) as store:
-        query = "SELECT name, layer, head, value FROM importances JOIN samples ON samples.id = sample_id"
+        query = "SELECT sample, layer, head, importance FROM weighed"
         return {row[:3]: row[3] for row in store.execute(query)}
 
 

@@ -26,6 +26,7 @@ from headprune.runs.sessions import sessions
 IDENTITY = {"model": "demo", "samples": 12}
 CAPTIONS = {(f"picture {sample}", 3, head): f"a cat {sample} {head}" for sample in range(12) for head in range(6)}
 SCORES = {key: index / 7 for index, key in enumerate(CAPTIONS)}
+SHARES = {(f"picture {sample}", 3): [SCORES[f"picture {sample}", 3, head] for head in range(6)] for sample in range(12)}
 CONTEXT, SCORER = {"edit": {"name": "isolate"}, "decode_at": "layer"}, {"name": "cider"}
 PICTURES = {key[0]: f"hash of {key[0]}" for key in CAPTIONS}
 
@@ -40,7 +41,7 @@ def fill(folder: Path) -> Path:
         with store.log.stage("captions", len(CAPTIONS), 0):
             store.add_captions(context, CAPTIONS)
         store.add_scores(context, scorer, SCORES)
-        store.add_importances("patch", SCORES)
+        store.add_importances("patch", SHARES)
     return folder
 
 
@@ -55,7 +56,7 @@ def run(whole: Path, tmp_path: Path) -> Path:
 
 
 def kept(folder: Path) -> int:
-    """Go on with a run, as a process does; return how many captions, scores and importances it has. All are right."""
+    """Go on with a run, as a process does; return how many results it has. All are right."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Notice)
         with RunFolder.claim(folder, IDENTITY, "") as run:
@@ -68,7 +69,7 @@ def right(store: RunStore) -> int:
     captions, scores, shares = store.captions(context), store.scores(context, scorer), store.importances("patch")
     assert captions.items() <= CAPTIONS.items()
     assert scores.items() <= SCORES.items()
-    assert shares.items() <= SCORES.items()
+    assert shares.items() <= SHARES.items()
     # As `runs export` reads them, too.
     for row in results(store).rows:
         if row[0] == "late":
@@ -85,7 +86,7 @@ def right(store: RunStore) -> int:
     return len(captions) + len(scores) + len(shares)
 
 
-ALL = 3 * len(CAPTIONS)
+ALL = 2 * len(CAPTIONS) + len(SHARES)
 
 
 def test_a_whole_store_keeps_all(run: Path) -> None:
@@ -152,6 +153,34 @@ def test_a_header_that_is_gone_costs_no_row(run: Path) -> None:
     assert (run / "run.sqlite.damaged-1").read_bytes()[100:] == content[100:]
 
 
+def test_a_first_page_that_is_gone_costs_no_row(run: Path) -> None:
+    """Where the file says what its tables are, and where they begin."""
+    content = (run / "run.sqlite").read_bytes()
+    (run / "run.sqlite").write_bytes(os.urandom(4096) + content[4096:])
+    assert kept(run) == ALL
+
+
+def test_damage_to_what_the_tables_are_costs_no_result(run: Path) -> None:
+    content = (run / "run.sqlite").read_bytes()
+    chosen = random.Random(2)
+    # What stands behind the header and the list of cells is the statements that made the tables, and unused space.
+    for name in (b"captions (", b"samples (", b"text TEXT", b"digest TEXT", b"CREATE TABLE scores", b"picture TEXT"):
+        for path in run.glob("run.sqlite*"):
+            path.unlink()
+        place = content[:4096].index(name) + chosen.randrange(4)
+        (run / "run.sqlite").write_bytes(content[:place] + b"#" + content[place + 1 :])
+        assert kept(run) == ALL, name
+
+
+def test_the_tables_fit_the_first_page(tmp_path: Path) -> None:
+    """Otherwise a repair has to put further pages in the place of broken ones."""
+    with RunStore.open(tmp_path) as store:
+        ((size,), (pages,)) = (store.all(f"PRAGMA {name}")[0] for name in ("page_size", "page_count"))
+        roots = store.all("SELECT rootpage FROM sqlite_master WHERE rootpage > 0")
+    assert size == 4096
+    assert {*range(1, pages + 1)} - {page for (page,) in roots} == {1}
+
+
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
@@ -187,12 +216,12 @@ def test_a_damaged_row_makes_way(run: Path) -> None:
         connection.execute("UPDATE captions SET text = 'a dog' WHERE id = 5")
         connection.execute("UPDATE scores SET value = value + 1 WHERE id IN (7, 8)")
         connection.execute("UPDATE samples SET name = 'picture X' WHERE id = 3")
-    lost = 1 + 2 + 3 * 6
+    lost = 1 + 2 + 2 * 6 + 1
     with RunStore.open(run) as store, pytest.warns(Notice) as told:
         assert right(store) == ALL - lost
     said = [str(one.message) for one in told]
-    assert "run.sqlite is damaged: 7 of its captions are lost, 65 are whole" in said
-    assert any(one.startswith("run.sqlite is damaged: 8 of its scores") for one in said)
+    assert "run.sqlite is damaged: 7 rows of its captions are lost, 65 are whole" in said
+    assert any(one.startswith("run.sqlite is damaged: 8 rows of its scores") for one in said)
 
 
 def test_what_others_put_into_a_store_is_no_damage(run: Path) -> None:

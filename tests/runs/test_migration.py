@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from headprune.runs import RunFolder, RunStore
+from headprune.runs.canonical import canonical, digest_of
 from headprune.runs.overview import overview
 from headprune.runs.rows import results
-from headprune.runs.schema import SCHEMA, schema_of
-from headprune.runs.store import canonical, digest_of
+from headprune.runs.schema import SCHEMA, VERSION, schema_of
+from headprune.runs.sums import row_sum
 
 # As headprune wrote it before 26 November 2026.
 VERSION_1 = """
@@ -39,7 +40,8 @@ SCORERS = {"name": "cider"}, {"name": "importance"}
 (CONTEXT, IN_PLACE), (SCORER, NONE) = ([digest_of(canonical(one)) for one in two] for two in (CONTEXTS, SCORERS))
 CAPTIONS = {(f"pictüre {sample}", 2, head): f"a cat {sample} {head}" for sample in range(3) for head in range(-1, 4)}
 SCORES = {key: index / 7 for index, key in enumerate(CAPTIONS)}
-SHARES = {key: -value for key, value in SCORES.items()}
+SHARES = {key: -value for key, value in SCORES.items() if key[2] not in (-1, 1)}
+BY_HEAD = {(sample, 2): [SHARES.get((sample, 2, head)) for head in range(4)] for sample, _, _ in SHARES}
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def old(tmp_path: Path) -> Path:
 def holds_all(store: RunStore) -> bool:
     assert store.captions(CONTEXT) == CAPTIONS
     assert store.scores(CONTEXT, SCORER) == SCORES
-    assert store.importances("p" * 64) == {key: value + 0.0 for key, value in SHARES.items()}
+    assert store.importances("p" * 64) == BY_HEAD
     return schema_of(store.connection) >= SCHEMA
 
 
@@ -73,7 +75,7 @@ def test_a_store_of_version_1_is_brought_up_to_date(old: Path) -> None:
     with RunFolder.claim(old, IDENTITY, "") as run:
         assert run.resumed and run.identity() == IDENTITY
         assert holds_all(run.store)
-        assert run.store.all("PRAGMA user_version") == [(2,)]
+        assert run.store.all("PRAGMA user_version") == [(VERSION,)]
         assert run.store.all("PRAGMA integrity_check") == [("ok",)]
         assert run.store.all("PRAGMA foreign_key_check") == []
     with RunStore.open(old) as store:
@@ -98,8 +100,57 @@ def test_to_look_at_it_changes_nothing(old: Path) -> None:
     assert {path.name: path.read_bytes() for path in old.iterdir()} == before
 
 
+# What differs in version 2, as headprune wrote it until 27 November 2026.
+VERSION_2 = """
+DROP VIEW weighed; DROP TABLE importances;
+CREATE TABLE importances (
+    id INTEGER PRIMARY KEY,
+    patch TEXT NOT NULL, sample_id INTEGER NOT NULL REFERENCES samples,
+    layer INTEGER NOT NULL, head INTEGER NOT NULL, value REAL NOT NULL, sum INTEGER NOT NULL,
+    UNIQUE (patch, sample_id, layer, head));
+PRAGMA user_version = 2;
+"""
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A run folder with a store of version 2; one of its importances is damaged."""
+    run = tmp_path / "run"
+    patch = "p" * 64
+    with RunFolder.claim(run, IDENTITY, "") as claimed:
+        store = claimed.store
+        store.add_captions(store.context(CONTEXTS[0]), CAPTIONS)
+        store.add_scores(CONTEXT, store.scorer(SCORERS[0]), SCORES)
+    with closing(sqlite3.connect(run / "run.sqlite")) as connection, connection:
+        connection.executescript(VERSION_2)
+        connection.execute("UPDATE meta SET value = '2', sum = ? WHERE key = 'schema'", (row_sum("schema", "2"),))
+        ids = dict(connection.execute("SELECT name, id FROM samples"))
+        for (sample, layer, head), value in SHARES.items():
+            total = row_sum(patch, sample, "", layer, head, value) + (sample == "pictüre 1" and head == 3)
+            row = (patch, ids[sample], layer, head, value, total)
+            connection.execute("INSERT INTO importances VALUES (NULL, ?, ?, ?, ?, ?, ?)", row)
+    return run
+
+
+def test_a_store_of_version_2_is_brought_up_to_date(second: Path) -> None:
+    whole = {**BY_HEAD, ("pictüre 1", 2): BY_HEAD["pictüre 1", 2][:3]}
+    with RunStore.open(second, create=False) as store:  # a copy in memory
+        assert store.importances("p" * 64) == whole
+    with closing(sqlite3.connect(second / "run.sqlite")) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    with RunFolder.claim(second, IDENTITY, "") as run:
+        store = run.store
+        assert store.captions(CONTEXT) == CAPTIONS and store.scores(CONTEXT, SCORER) == SCORES
+        assert store.importances("p" * 64) == whole
+        assert schema_of(store.connection) == SCHEMA
+        assert store.all("PRAGMA integrity_check") == [("ok",)] and store.all("PRAGMA foreign_key_check") == []
+    with RunFolder.claim(second, IDENTITY, "") as run:
+        assert run.store.importances("p" * 64) == whole
+
+
 CUT = """
 import os, signal, sys
+import headprune.runs.migrations as migrations
 import headprune.runs.schema as schema
 left, row_sum = int(sys.argv[2]), schema.row_sum
 def counted(*values):
@@ -108,15 +159,15 @@ def counted(*values):
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return row_sum(*values)
-schema.row_sum = counted
+migrations.row_sum = schema.row_sum = counted
 from headprune.runs import RunStore
 RunStore.open(sys.argv[1])
 """
 
 
-@pytest.mark.parametrize("rows", [0, 1, 10, 20, 40, 46])
+@pytest.mark.parametrize("rows", [0, 1, 10, 20, 33, 34])
 def test_a_migration_that_is_killed_has_not_begun(old: Path, rows: int) -> None:
-    """After so many of its 47 rows; the last is the new version."""
+    """After so many of its 35 rows; the last is the new version."""
     done = subprocess.run([sys.executable, "-c", CUT, str(old), str(rows)], check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
     with closing(sqlite3.connect(old / "run.sqlite")) as connection:

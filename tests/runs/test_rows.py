@@ -71,5 +71,12 @@ def test_every_picture_that_a_sample_had_has_its_rows(tmp_path: Path) -> None:
 def test_importances(tmp_path: Path) -> None:
     with RunStore.open(tmp_path) as store:
         store.see({"a": "hash"})
-        store.add_importances("digest", {("a", 1, 2): 0.75})
-        assert list(importances(store).rows) == [("digest", "a", "hash", 1, 2, 0.75)]
+        store.add_importances("digest", {("a", 1): [0.75, None, -0.1]})
+        assert list(importances(store).rows) == [
+            ("digest", "a", "hash", 1, 0, 0.75),
+            ("digest", "a", "hash", 1, 2, -0.1),
+        ]
+        assert store.all("SELECT sample, layer, head, importance FROM weighed") == [
+            ("a", 1, 0, 0.75),
+            ("a", 1, 2, -0.1),
+        ]

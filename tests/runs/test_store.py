@@ -191,7 +191,7 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 7")
         connection.execute("UPDATE meta SET value = '7', sum = ? WHERE key = 'schema'", (row_sum("schema", "7"),))
     before = (tmp_path / "run.sqlite").read_bytes()
-    with pytest.raises(HeadpruneError, match=r"newer headprune \(store version 7, this one knows 2\)"):
+    with pytest.raises(HeadpruneError, match=r"newer headprune \(store version 7, this one knows 3\)"):
         RunStore.open(tmp_path)
     assert (tmp_path / "run.sqlite").read_bytes() == before
 
@@ -229,6 +229,17 @@ def test_a_negative_zero_is_a_zero_before_and_after(tmp_path: Path) -> None:
         assert str(store.scores(context, scorer)["a", 0, 0]) == "0.0"
 
 
+def test_the_disk_is_waited_for_once_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("headprune.runs.store.time.monotonic", lambda: now)
+    with RunStore.open(tmp_path) as store:
+        waited = []
+        for now in (100.2, 100.9, 101.0, 101.1, 101.9, 102.5, 900.0):
+            store.set_meta("at", str(now))
+            waited += [now] * (store.all("PRAGMA synchronous") == [(2,)])  # FULL, as SQLite counts
+    assert waited == [101.0, 102.5, 900.0]
+
+
 @pytest.fixture(scope="module")
 def one_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunStore]:
     """For many examples: a file of its own for each would have the disk to wait for."""
@@ -253,9 +264,11 @@ def test_any_unicode_and_any_number_come_back(
     context, scorer = store.context({"prompt": named, "rows": repr(rows)}), store.scorer({named: 1})
     store.add_captions(context, captions)
     store.add_scores(context, scorer, scores)
-    store.add_importances(context, scores)
+    shares = {(sample, layer): [value, None] for (sample, layer, _), value in scores.items()}
+    store.add_importances(context, shares)
     assert store.captions(context) == captions
-    assert store.scores(context, scorer) == store.importances(context) == scores
+    assert store.scores(context, scorer) == scores
+    assert store.importances(context) == shares
 
 
 PLAIN = st.recursive(
