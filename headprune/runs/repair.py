@@ -41,7 +41,7 @@ _BESIDE = ("-wal", "-shm", "-journal")
 # Under which `meta` tells how many damaged stores were looked through.
 _REPAIRED = "repaired"
 # Of an SQLite file, in bytes.
-_HEADER, _PAGE = 100, 4096
+_HEADER = 100
 # The least that a row takes up, in bytes.
 _ROW = 24
 Row = tuple[Any, ...]
@@ -111,11 +111,11 @@ def _readable(aside: Path, store: RunStore) -> Iterator[sqlite3.Connection]:
     new: with its header, or else with its first page, where it says what its tables are and where they begin."""
     with TemporaryDirectory() as folder:
         damaged = _leniently(aside)
-        for length in (_HEADER, _PAGE):
+        for whole_page in (False, True):
             if _finds_results(damaged):
                 break
             damaged.close()
-            damaged = _leniently(_with_beginning_of(store, length, aside, Path(folder)))
+            damaged = _leniently(_with_beginning_of(store, whole_page, aside, Path(folder)))
         with closing(damaged):
             yield damaged
 
@@ -136,11 +136,12 @@ def _leniently(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _with_beginning_of(store: RunStore, length: int, aside: Path, folder: Path) -> Path:
+def _with_beginning_of(store: RunStore, whole_page: bool, aside: Path, folder: Path) -> Path:
     store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    beginning = bytearray(store.path.read_bytes()[:length])
+    ((size,),) = store.all("PRAGMA page_size")
+    beginning = bytearray(store.path.read_bytes()[: size if whole_page else _HEADER])
     # Pages in all, and none of them unused.
-    beginning[28:40] = (aside.stat().st_size // _PAGE).to_bytes(4, "big") + bytes(8)
+    beginning[28:40] = (aside.stat().st_size // size).to_bytes(4, "big") + bytes(8)
     for suffix in ("", _BESIDE[0]):
         part = aside.with_name(aside.name + suffix)
         if part.exists():

@@ -236,8 +236,23 @@ def test_the_disk_is_waited_for_once_a_second(tmp_path: Path, monkeypatch: pytes
         waited = []
         for now in (100.2, 100.9, 101.0, 101.1, 101.9, 102.5, 900.0):
             store.set_meta("at", str(now))
-            waited += [now] * (store.all("PRAGMA synchronous") == [(2,)])  # FULL, as SQLite counts
-    assert waited == [101.0, 102.5, 900.0]
+            waited += [now] * waits(store)
+        assert waited == [101.0, 102.5, 900.0]
+        store.add_importances("patch", {("a", 0): [0.5]})
+        assert waits(store)  # before there is a patch
+
+
+def test_a_journal_of_another_mode_is_always_waited_for(tmp_path: Path) -> None:
+    with RunStore.open(tmp_path) as store:
+        store.connection.execute("PRAGMA journal_mode = DELETE")
+        other = RunStore(store.path, store.connection)
+        other.set_meta("a", "b")
+        assert waits(other)
+
+
+def waits(store: RunStore) -> bool:
+    """Whether its last transaction waited for the disk: SQLite's FULL is 2."""
+    return store.all("PRAGMA synchronous") == [(2,)]
 
 
 @pytest.fixture(scope="module")
