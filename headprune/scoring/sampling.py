@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from headprune.errors import DataError, PictureError, UsageError
 from headprune.hooks.checks import opened
 from headprune.types import Dataset, LeftOut, Sample
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,7 @@ class Drawn:
     """Samples whose pictures open.
 
     Attributes:
-        samples: in the order drawn.
+        samples: in the order drawn; each opens as the picture that it was when it was drawn, or not at all.
         left_out: samples met on the way whose pictures do not open, or whose names are no text.
         pictures: sha256 of each sample's pixels, by its id, so that a picture changed under the same name is another.
     """
@@ -88,9 +93,23 @@ def _openable(candidates: Iterator[Sample], count: int) -> Drawn:
         except PictureError as error:
             left_out.append(LeftOut(sample.id, error.message))
             continue
-        pictures[sample.id] = hashlib.sha256(f"{picture.size}\0".encode() + picture.tobytes()).hexdigest()
-        chosen.append(sample)
+        digest = pictures[sample.id] = _digest(picture)
+        chosen.append(replace(sample, load=partial(_unchanged, sample, digest)))
     return Drawn(tuple(chosen), tuple(left_out), pictures)
+
+
+def _digest(picture: Image) -> str:
+    return hashlib.sha256(f"{picture.size}\0".encode() + picture.tobytes()).hexdigest()
+
+
+def _unchanged(sample: Sample, digest: str) -> Image:
+    """The sample's picture: what is said of another one must not be stored under the digest of this."""
+    picture = opened(sample)
+    if _digest(picture) != digest:
+        raise PictureError(
+            f"{sample.id} is another picture than when it was drawn", "leave pictures alone while a run works on them"
+        )
+    return picture
 
 
 def _is_text(name: str) -> bool:

@@ -39,6 +39,39 @@ class Bad(headprune.LogitScorer):
 """
 
 
+STOPPED = """
+import sys
+from headprune.jobs.engines.ray_engine import RayEngine
+from headprune.jobs.opening import dataset_for
+from headprune.jobs.settings import settings_for
+from headprune.recipes import resolve
+from headprune.scoring.sampling import draw
+from headprune.scoring.algorithm import score_heads
+
+asked = {"model": "demo", "data": "demo", "samples": 24, "scorer": "rouge", "layers": "1-3", "engine": "ray"}
+recipe = resolve(None, {**asked, "ray": {"address": sys.argv[1]}}).recipe
+delivered, others = 0, None
+
+def stop():
+    global delivered, others
+    delivered += 1
+    if others is None and engine.pool.busy:
+        others = engine.pool.busy
+        print(delivered, others)
+    if others is not None:
+        raise KeyboardInterrupt
+
+if __name__ == "__main__":
+    with RayEngine(recipe) as engine:
+        dataset = dataset_for(recipe)
+        settings = settings_for(recipe)(engine.facts.geometry, engine.batch(None), recipe.generation.plain())
+        try:
+            score_heads(engine, dataset, draw(dataset, 24, 0), settings, None, stored=stop)
+        except KeyboardInterrupt:
+            print("stopped after", delivered)
+"""
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with two_nodes() as made:
@@ -140,6 +173,22 @@ def test_a_worker_more_is_found_as_soon_as_there_is_a_node_for_it(tmp_path):
         assert code == 0, err
     finally:
         alone.close()
+
+
+def test_what_others_are_at_when_a_run_is_asked_to_stop_is_stored_too(cluster):
+    environment = {**cluster.environment, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, cluster.address],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    first, last = done.stdout.splitlines()
+    asked, others = map(int, first.split())
+    assert others == 1 and last == f"stopped after {asked + others}"
 
 
 def test_what_a_worker_raises_is_said_as_here(cluster, tmp_path):

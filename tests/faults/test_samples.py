@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,19 @@ WAYS: Mapping[str, bytes | None] = {
     "empty": b"",
     "cut short": b"cut",
     "text": b"this was a picture once\n" * 40,
+    "another one": b"another",
 }
 
 
 def broken(file: Path, way: str) -> str | None:
     """What becomes of a picture."""
-    data = file.read_bytes()[: file.stat().st_size // 2] if way == "cut short" else WAYS[way]
+    data = WAYS[way]
+    if way == "cut short":
+        data = file.read_bytes()[: file.stat().st_size // 2]
+    elif way == "another one":
+        upside_down = BytesIO()
+        Image.open(file).rotate(180).save(upside_down, "PNG")
+        data = upside_down.getvalue()
     return None if data is None else base64.b64encode(data).decode()
 
 
@@ -86,7 +94,7 @@ def last_drawn(place: Path) -> list[str]:
     return [sample.id for sample in reversed(order.samples)]
 
 
-@pytest.mark.parametrize("way", [*WAYS] if share(1, 0) else ["cut short"])
+@pytest.mark.parametrize("way", [*WAYS] if share(1, 0) else ["cut short", "another one"])
 @pytest.mark.parametrize("number", [1, MOST, MOST + 1] if share(1, 0) else [MOST, MOST + 1])
 def test_pictures_that_break(server: ForkServer, tally, scenes: Path, place: Path, way: str, number: int):
     counted = tally("picture")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from headprune import Generation
 from headprune.hooks.catalogue import catalogue
+from headprune.jobs.engines.pieces import in_pieces
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.engine import Kind, Task
 from headprune.scoring.sampling import draw
@@ -46,6 +47,36 @@ def test_pieces_ask_for_everything_once(samples, layers, references, size, group
     assert Counter(key for piece in pieces for key in asked(piece)) == Counter(asked(task))
     assert all(len(piece.samples) <= size for piece in pieces)
     assert len(pieces) <= -(-samples // size) * groups
+
+
+@given(
+    st.integers(1, 9),
+    st.lists(st.integers(0, 11), min_size=0, max_size=8, unique=True),
+    st.lists(st.integers(0, 11), max_size=8, unique=True),
+    *(st.integers(1, 30) for _ in range(3)),
+    st.booleans(),
+)
+def test_pieces_for_several_workers_ask_for_everything_once(samples, layers, references, wanted, most, together, apart):
+    ones = np.ones((12, HEADS), np.float32)
+    ids = tuple(f"s{number}" for number in range(samples))
+    task = Task(Kind.CAPTIONS, ids, tuple(sorted(layers)), ones, tuple(sorted(references)))
+    for pictures in (together, None):
+        pieces = in_pieces([task], [HEADS] * 12, wanted, most, pictures, apart)
+        assert Counter(key for piece in pieces for key in asked(piece)) == Counter(asked(task))
+        assert all(len(piece.samples) <= (pictures or samples) for piece in pieces)
+        if not apart:
+            assert all(piece.layers == task.layers for piece in pieces)
+        elif pictures:
+            # By whole layers; unchanged captions of layers that are not edited go with the first.
+            layer = len(task.samples) * (HEADS + 1)
+            assert all(
+                len(asked(piece)) <= most + layer or len(piece.layers) < 2 for piece in pieces if others(piece) == 0
+            )
+
+
+def others(task: Task) -> int:
+    """How many unchanged layers a task speaks of whose heads it does not edit."""
+    return len({*task.references} - {*task.layers})
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")

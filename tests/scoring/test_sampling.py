@@ -118,6 +118,15 @@ def test_a_picture_is_known_by_its_size_and_pixels():
     assert digest("a", BLANK.copy()) == hashlib.sha256(b"(4, 4)\0" + BLANK.tobytes()).hexdigest()
 
 
+def test_a_picture_that_is_another_by_then_is_not_taken_for_the_one_that_was_drawn():
+    shelf = [BLANK, BLANK.copy(), Image.new("RGB", (4, 4), "blue"), BLANK]
+    (sample,) = draw(Dataset("shelf", (Sample("a", (), lambda: shelf.pop(0)),)), 1, 0).samples
+    assert sample.load() == BLANK
+    with pytest.raises(PictureError, match="a is another picture than when it was drawn"):
+        sample.load()
+    assert sample.load() == BLANK
+
+
 def test_what_remains_is_the_rest_in_its_own_order():
     rest = remaining(data(6, broken=(4,)), {"s1", "s3", "elsewhere"})
     assert ids(rest) == ["s0", "s2", "s5"]

@@ -7,6 +7,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from ray.exceptions import RayError
 
 from headprune.errors import HeadpruneError, notice
 from headprune.jobs.engines.actor import Done, Job
+from headprune.jobs.engines.pieces import in_pieces
 from headprune.jobs.engines.pool import Pool
 from headprune.recipes.schema import Recipe
 from headprune.scoring.engine import Engine, Kind, ModelFacts, Results, Task
@@ -26,6 +28,8 @@ from headprune.types import Sample
 
 # Tasks for each worker: the fewer, the longer the last one is waited for; the more, the smaller their batches.
 _TASKS_EACH = 3
+# Batches of variants in a task, more or less: a worker that dies takes what it made of one with it.
+_BATCHES = 16
 # How many workers a task may be the last thing of, before it is taken for the reason.
 _MOST_DEATHS = 3
 
@@ -116,9 +120,11 @@ class RayEngine(Engine):
                 self.pool.start(task, held, number)
             for task, done in self.pool.finished():
                 if isinstance(done, Done):
-                    for said in done.notices:
-                        notice(said)
-                    deliver(done.results)
+                    try:
+                        _hand_over(done, deliver)
+                    except KeyboardInterrupt:
+                        self._finish(deliver)
+                        raise
                     continue
                 deaths[id(task)] = deaths.get(id(task), 0) + 1
                 if deaths[id(task)] >= _MOST_DEATHS:
@@ -129,19 +135,27 @@ class RayEngine(Engine):
                 notice(f"a worker died, another does its task: {done}")
                 waiting.appendleft(task)
 
+    def _finish(self, deliver: Callable[[Results], None]) -> None:
+        """Deliver what workers are at, and start nothing more: somebody asked the run to stop where nothing is lost."""
+        while self.pool.busy:
+            for _, done in self.pool.finished():
+                if isinstance(done, Done):
+                    with suppress(KeyboardInterrupt):  # as asked before; once more stops the wait
+                        _hand_over(done, deliver)
+
     def _pieces(self, tasks: Sequence[Task], samples: Sequence[Sample], settings: ScoreSettings) -> list[Task]:
         """The tasks in pieces that keep all workers busy. What has to be done together stays so: numbers are the same
         wherever they are made."""
-        wanted = _TASKS_EACH * self.pool.size
-        pieces = list(tasks)
-        if pieces and pieces[0].kind is Kind.CAPTIONS:
-            together = self.pictures(Kind.CAPTIONS, samples, settings)
-            pieces = [piece for task in pieces for piece in task.pieces(min(together, _share(task, wanted)))]
-        apart = pieces and pieces[0].kind is not Kind.GRADIENTS and "means" not in settings.edit.needs
-        if apart and len(pieces) < wanted:
-            groups = -(-wanted // len(pieces))
-            pieces = [piece for task in pieces for piece in task.by_layers(groups)]
-        return pieces
+        kind = tasks[0].kind if tasks else None
+        captions = kind is Kind.CAPTIONS
+        return in_pieces(
+            tasks,
+            self.facts.geometry.heads_in,
+            wanted=_TASKS_EACH * self.pool.size,
+            most=_BATCHES * settings.batch.rows,
+            together=self.pictures(Kind.CAPTIONS, samples, settings) if captions else None,
+            apart=kind is not Kind.GRADIENTS and "means" not in settings.edit.needs,
+        )
 
     def _job_of(self, samples: Sequence[Sample], settings: ScoreSettings) -> tuple[int, list[Any]]:
         """The job of these samples and settings: its number, and where Ray holds it, in a list that Ray passes on as it
@@ -193,5 +207,7 @@ def _see_that_someone_answers(address: str) -> None:
         pass
 
 
-def _share(task: Task, wanted: int) -> int:
-    return max(1, -(-len(task.samples) // wanted))
+def _hand_over(done: Done, deliver: Callable[[Results], None]) -> None:
+    for said in done.notices:
+        notice(said)
+    deliver(done.results)
