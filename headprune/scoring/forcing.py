@@ -16,9 +16,9 @@ from headprune.patch.apply import scaled
 from headprune.patch.patch import Array
 from headprune.scoring.contexts import Contexts
 from headprune.scoring.importance import scored_tensor
-from headprune.scoring.sweep import SweepPlan, check_finite, layer_variants
+from headprune.scoring.sweep import SweepPlan, check_finite, layer_variants, variants_at_once
 from headprune.towers.adapter import TeacherForced
-from headprune.towers.batches import UNCHANGED, Key, Pictures, prepared, replayed_rows
+from headprune.towers.batches import UNCHANGED, Key, Pictures, prepared
 from headprune.towers.memory import Room
 from headprune.types import Form, LogitRows, Sample
 
@@ -51,7 +51,7 @@ class Forcing:
         self._reference_of = reference_of
         self._coefficients = coefficients
         self._said: Mapping[Key, str] = {}
-        self._replayed = Room(replayed_rows(plan.batch, self._adapter.device), "variants")
+        self._replayed = variants_at_once(self._adapter, plan.batch)
         self._forced_at_once = Room(plan.batch.rows, "captions")
 
     @torch.no_grad()

@@ -55,7 +55,8 @@ def sweep(adapter: Adapter, samples: Sequence[Sample], plan: SweepPlan, deliver:
         SampleError: a picture cannot be read, or the model makes of it what is no number.
     """
     contexts = Contexts(adapter, samples, plan.layers, plan.edit, plan.batch)
-    sweep_some(samples, plan, contexts, Decoder(adapter, plan.generation, plan.batch), deliver)
+    decoder = Decoder(adapter, plan.generation, plan.batch)
+    sweep_some(samples, plan, contexts, decoder, variants_at_once(adapter, plan.batch), deliver)
 
 
 def sweep_some(
@@ -63,13 +64,14 @@ def sweep_some(
     plan: SweepPlan,
     contexts: Contexts,
     decoder: Decoder,
+    room: Room,
     deliver: Callable[[Captions], None],
 ) -> None:
-    """The same of some of the samples that `contexts` knows; `decoder` has found how much it takes at once."""
+    """The same of some of the samples that `contexts` knows; `decoder` and `room`, made by `variants_at_once`, have found
+    how much they take."""
     adapter = contexts.adapter
     fresh: Captions = {}
     queue = DecodeQueue(decoder, fresh.__setitem__)
-    room = Room(replayed_rows(plan.batch, adapter.device), "variants")
     depths = [layer + 1 for layer in plan.references]
     for some, traced in traces(adapter, samples, contexts.batch, contexts.capture, depths):
         ids = [sample.id for sample in some.samples]
@@ -83,6 +85,11 @@ def sweep_some(
             _hand_over(fresh, deliver)
     queue.flush()
     _hand_over(fresh, deliver)
+
+
+def variants_at_once(adapter: Adapter, batch: Batch) -> Room:
+    """How many variants go through a layer together."""
+    return Room(replayed_rows(batch, adapter.device), "variants")
 
 
 def layer_variants(

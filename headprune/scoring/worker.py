@@ -12,7 +12,7 @@ from headprune.scoring.engine import Engine, Kind, ModelFacts, Results, Task
 from headprune.scoring.forcing import Forcing
 from headprune.scoring.gradients import derive
 from headprune.scoring.settings import ScoreSettings
-from headprune.scoring.sweep import SweepPlan, sweep_some
+from headprune.scoring.sweep import SweepPlan, sweep_some, variants_at_once
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import Batch, Decoder, choose_batch, gradient_pictures, logit_batch
 from headprune.towers.memory import Room
@@ -73,7 +73,9 @@ class Worker:
         self._samples = samples
         self._settings = settings
         self._by_id = {sample.id: sample for sample in samples}
+        # How much memory holds is found out once for all tasks.
         self._decoder = Decoder(adapter, settings.generation, settings.batch)
+        self._replayed = variants_at_once(adapter, settings.batch)
         # What was found out before the last task, and does for the next one of its kind.
         self._known_for: tuple[Any, ...] = ()
         self._contexts: Contexts | None = None
@@ -101,13 +103,13 @@ class Worker:
         else:
             contexts = self._contexts_of(task)
             with scaled(self._adapter, task.coefficients):
-                sweep_some(some, self._plan(task), contexts, self._decoder, deliver)
+                sweep_some(some, self._plan(task), contexts, self._decoder, self._replayed, deliver)
 
     def _derive(self, task: Task, some: Sequence[Sample], deliver: Callable[[Results], None]) -> None:
         scorer, generation = self._settings.scorer, self._settings.generation
         if not isinstance(scorer, GradientScorer):
             raise TypeError(f"{type(scorer).__name__} takes no derivatives")
-        if self._derived_at_once is None:  # halved for all tasks where memory runs out in one
+        if self._derived_at_once is None:
             self._derived_at_once = Room(self.pictures(Kind.GRADIENTS), "pictures")
         derive(self._adapter, some, task.layers, task.said, scorer, generation, self._derived_at_once, deliver)
 

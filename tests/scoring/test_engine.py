@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from headprune import Generation
 from headprune.hooks.catalogue import catalogue
 from headprune.jobs.engines.pieces import in_pieces
+from headprune.scoring import sweep
 from headprune.scoring.algorithm import score_heads
 from headprune.scoring.engine import Kind, Task
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
 from headprune.scoring.worker import LocalEngine
 from headprune.towers.batches import UNCHANGED, Batch
-from tests.support.samples import dataset
+from tests.support.samples import Overlap, dataset
 
 HEADS = 2
 
@@ -77,6 +78,29 @@ def test_pieces_for_several_workers_ask_for_everything_once(samples, layers, ref
 def others(task: Task) -> int:
     """How many unchanged layers a task speaks of whose heads it does not edit."""
     return len({*task.references} - {*task.layers})
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_how_many_variants_fit_is_found_out_once(tiny, pictures, monkeypatch):
+    replay, failures = sweep.replay, []
+
+    def tight(site, capture, residual, heads):
+        if len(heads) > 2:
+            failures.append(len(heads))
+            raise torch.OutOfMemoryError("full")
+        return replay(site, capture, residual, heads)
+
+    monkeypatch.setattr(sweep, "replay", tight)
+    edit = catalogue().load("edit", "ablate").configured({})
+    settings = ScoreSettings(
+        (1,), edit, "ablate", Overlap(), "overlap", Batch(4, 1), generation=Generation(max_new_tokens=3)
+    )
+    samples = dataset(pictures).samples
+    task = Task(Kind.CAPTIONS, tuple(sample.id for sample in samples), (1,), np.ones((3, 4), np.float32), (1,))
+    captions = {}
+    LocalEngine(tiny).perform(task.pieces(1), samples, settings, captions.update)
+    assert len(captions) == len(samples) * 5 and len(samples) > 1
+    assert failures == [4]
 
 
 @pytest.mark.filterwarnings("ignore:out of memory")
