@@ -67,8 +67,8 @@ def sweep_some(
     room: Room,
     deliver: Callable[[Captions], None],
 ) -> None:
-    """The same of some of the samples that `contexts` knows; `decoder` and `room`, made by `variants_at_once`, have found
-    how much they take."""
+    """The same of some of the samples that `contexts` knows; how much `decoder` and `room` (of `variants_at_once`) take
+    is found out once."""
     adapter = contexts.adapter
     fresh: Captions = {}
     queue = DecodeQueue(decoder, fresh.__setitem__)
