@@ -122,13 +122,21 @@ def refuse_unless_free(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> list[Path]:
-    """Make a folder and those that lead to it; return the ones that were not there, outermost first."""
+    """Make a folder and those that lead to it; return the ones that were not there, outermost first.
+
+    Raises:
+        HeadpruneError: no folder can be made there, as below /proc.
+        OSError: there is no space or permission, as `cannot_write` words it.
+    """
     made: list[Path] = []
     try:
         for step in [*reversed(folder.parents), folder]:
             if not step.exists():
                 step.mkdir(exist_ok=True)
                 made.append(step)
+    except FileNotFoundError as error:
+        unmake(made)
+        raise HeadpruneError(f"cannot make {folder}", "choose another place") from error
     except BaseException:
         unmake(made)
         raise

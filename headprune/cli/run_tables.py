@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from headprune.cli.output import shown, table
-from headprune.runs.sessions import RUNNING
+from headprune.runs.sessions import RUNNING, SCORES, Stage
 
 if TYPE_CHECKING:
     from headprune.jobs.runs import Listed
@@ -51,7 +51,8 @@ def run_table(run: Overview) -> RenderableType:
     held = f"{sum(one.captions for one in run.held):,} captions, {sum(one.scores for one in run.held):,} scores"
     facts = [("holds", f"{held}, {run.importances:,} importances")]
     if total:
-        facts.insert(0, ("done", f"{done:,} of {total:,} results"))
+        of = "results" if run.state.value == "finished" else "results of the stages begun"
+        facts.insert(0, ("done", f"{done:,} of {total:,} {of}"))
     facts += [(name, _value(value)) for name, value in run.identity.items() if value not in (None, {}, [])]
     parts: list[RenderableType] = [head]
     if run.why:
@@ -112,7 +113,7 @@ def _sessions(run: Overview) -> list[RenderableType]:
         gone = one.state == RUNNING and (one is not run.sessions[-1] or run.state.value != RUNNING)
         state = "stopped" if gone else one.state
         rows.append((str(number), _time(one.started), state, f"{one.user}@{one.host}", _duration(one.seconds)))
-        for stage in one.stages:
+        for stage in _together(one.stages):
             speed = f"{stage.made / stage.seconds:,.1f}/s" if stage.seconds and stage.made else "-"
             made = f"{stage.reused + stage.made:,} of {stage.total:,}"
             stages.append((str(number), stage.stage, made, f"{stage.reused:,}", _duration(stage.seconds), speed))
@@ -124,6 +125,16 @@ def _sessions(run: Overview) -> list[RenderableType]:
         table("\nstages", ("", "stage", "results", "reused", "took", "speed"), stages, left=2),
         table("\nthe last session ran on", ("", ""), where, left=2),
     ]
+
+
+def _together(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages, with those of scores, one a layer, as one."""
+    scores = [stage for stage in stages if stage.stage.startswith(SCORES)]
+    if len(scores) < 2:
+        return list(stages)
+    sums = (sum(getattr(stage, name) for stage in scores) for name in ("total", "reused", "made", "seconds"))
+    one = Stage(f"scores of {len(scores)} layers", *sums)
+    return [one if stage is scores[0] else stage for stage in stages if stage is scores[0] or stage not in scores]
 
 
 def _errors(run: Overview) -> list[RenderableType]:

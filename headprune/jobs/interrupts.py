@@ -1,4 +1,4 @@
-"""Ctrl-C in a long run: the first one lets it finish what it is in the middle of, a second one does not."""
+"""Ctrl-C or SIGTERM in a long run: the first lets it finish what it is in the middle of, a second one does not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from headprune.errors import notice
 
@@ -38,17 +39,21 @@ class Interrupted:
         notice("interrupted: the batch that is worked on is finished and stored first; once more stops at once")
 
 
+# What Ctrl-C sends, and what schedulers do before they kill; each with who handles it where nobody else does.
+_SIGNALS: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+
+
 @contextmanager
 def finishing() -> Iterator[Interrupted]:
-    """Within the context SIGINT does not raise at once, where that is ours to say: in the main thread, and where
-    nobody else handles it."""
+    """Within the context SIGINT and SIGTERM do not end the process at once, where that is ours to say: in the main
+    thread, and where nobody else handles them."""
     interrupted = Interrupted()
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield interrupted
-        return
-    signal.signal(signal.SIGINT, interrupted.ask)
+    main = threading.current_thread() is threading.main_thread()
+    ours = {number: own for number, own in _SIGNALS.items() if main and signal.getsignal(number) is own}
+    for number in ours:
+        signal.signal(number, interrupted.ask)
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, own in ours.items():
+            signal.signal(number, own)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from headprune.errors import HeadpruneError, UsageError, notice
 from headprune.perspectives.run import holds_run, load_info
 from headprune.recipes import Resolved, resolve
-from headprune.runs.opening import FILE, connect
+from headprune.runs.opening import BROKEN, FILE, connect
 from headprune.runs.overview import holds_score_run
 
 
@@ -74,7 +73,7 @@ def _first_folder(folder: Path) -> Path | None:
         # As it stands: a store that is damaged elsewhere may tell.
         with closing(connect(folder / FILE)) as connection:
             found = connection.execute("SELECT folder FROM sessions ORDER BY id LIMIT 1").fetchone()
-    except sqlite3.DatabaseError:
+    except BROKEN:
         found = None
     if found is None:
         notice(f"where the run was started is not told: relative paths are taken from {Path.cwd()}")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from headprune.errors import HeadpruneError, UsageError
 from headprune.perspectives.run import RunInfo, holds_run, load_info
+from headprune.runs.folder import RunFolder
 from headprune.runs.overview import Overview, State, holds_score_run, overview, overview_or_why
 
 SCORE = "score"
@@ -102,16 +103,15 @@ def export_run(folder: Path, out: Path, table: Literal["results", "importances"]
     """
     from headprune.jobs.flat import writer_for
     from headprune.runs.rows import importances, results
-    from headprune.runs.store import RunStore
 
     write = writer_for(out)
     if not holds_score_run(folder) and holds_run(folder):
         hint = f"headprune report {folder} --format csv --out TABLES"
         raise UsageError(f"{folder} is a run of headprune {load_info(folder).kind}", hint)
-    with RunStore.open(_run(folder), create=False) as store:
+    with RunFolder.open(_run(folder)) as run:
         # All of it as of one moment: a process may be at work on it.
-        store.connection.execute("BEGIN")
-        return write((results if table == "results" else importances)(store), out)
+        run.store.connection.execute("BEGIN")
+        return write((results if table == "results" else importances)(run.store), out)
 
 
 def _run(folder: Path) -> Path:

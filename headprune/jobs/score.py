@@ -34,10 +34,11 @@ from headprune.patch.fit import versions
 from headprune.patch.patch import Patch
 from headprune.recipes import dumps, resolve
 from headprune.recipes.layers import parse_layers
+from headprune.recipes.load import uses_demo_encoder, without_demo
 from headprune.recipes.schema import Recipe
 from headprune.recipes.toml import plugins_anchored
 from headprune.runs.folder import RunFolder
-from headprune.runs.lock import LOCK
+from headprune.runs.lock import LOCK, refuse_locked
 from headprune.runs.sessions import environment as machine
 from headprune.runs.store import FILE as STORE
 from headprune.scoring.algorithm import ScoreResult, check_heads, score_heads
@@ -74,8 +75,9 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
     settings_of, listener = settings_for(recipe), listener_of(recipe)
     if not (out / STORE).is_file() and not (out / LOCK).is_file():
         refuse_unless_free(out)
-    dataset = dataset_for(recipe)
     # Cheap refusals first: a large model takes minutes to load.
+    refuse_locked(out.absolute())
+    dataset = dataset_for(recipe)
     geometry = outline_model(recipe.model, request_of(recipe)).geometry
     check_heads(geometry, parse_layers(recipe.layers, geometry.live, geometry.dead))
     drawn = draw(dataset, recipe.samples, recipe.seed)
@@ -87,7 +89,7 @@ def perform_score(recipe: Recipe, out: Path, progress: Callable[[Progress], None
         start = time.perf_counter()
         environment = {**machine(), "engine": recipe.engine, "device": facts.device, "versions": versions()}
         with (
-            RunFolder.claim(out, _identity(recipe, facts, settings), dumps(recipe), environment) as run,
+            RunFolder.claim(out, _identity(recipe, facts, settings), dumps(without_demo(recipe)), environment) as run,
             listened_score(recipe, listener, facts, drawn, settings, progress, out, run.resumed) as told,
         ):
             result = _scored(run, engine, dataset, drawn, settings, told)
@@ -111,7 +113,11 @@ def _identity(recipe: Recipe, facts: ModelFacts, settings: ScoreSettings) -> dic
         **named,
         "generation": settings.generation.record(),
         # As the plugins read them: `num_layers=6` typed and 6 in a recipe are the same setting.
-        "scorer_options": settings.scorer.settings.model_dump(mode="json"),
+        "scorer_options": {
+            **settings.scorer.settings.model_dump(mode="json"),
+            # What comes with headprune lies elsewhere in another installation.
+            **({"model_type": "demo"} if uses_demo_encoder(recipe) else {}),
+        },
         "edit_options": settings.edit.settings.model_dump(mode="json"),
         "dtype": facts.dtype,
         "fingerprint": facts.record.fingerprint,

@@ -173,13 +173,37 @@ def _default(table: str, key: str) -> Any:
     return model.model_fields[key].default
 
 
+def uses_demo_encoder(recipe: Recipe) -> bool:
+    """Whether the scorer's options are those that the demo gives where nothing was."""
+    return recipe.scorer == "bertscore" and recipe.scorer_options == _demo_encoder()
+
+
+def without_demo(recipe: Recipe) -> Recipe:
+    """The recipe without what the demo gives where nothing was, to be read again in another installation."""
+    encoder, evaluate = _demo_encoder(), recipe.evaluate
+    scorers = (("scorer", "scorer_options"), ("convergence_scorer", "convergence_options"))
+    given: Values = {
+        options: {}
+        for scorer, options in scorers
+        if getattr(evaluate, scorer) == "bertscore" and getattr(evaluate, options) == encoder
+    }
+    changed: Values = {"evaluate": evaluate.model_copy(update=given)}
+    if uses_demo_encoder(recipe):
+        changed["scorer_options"] = {}
+    return recipe.model_copy(update=changed)
+
+
+def _demo_encoder() -> Values:
+    from headprune import demo
+
+    return {"model_type": str(demo.bert_path()), "num_layers": demo.BERT_LAYERS}
+
+
 def _demo_defaults(values: Values) -> Values:
     """What the demo gives where nothing was: BERTScore's own default encoder would have to be fetched."""
     if "demo" not in (values.get("model"), values.get("data")):
         return {}
-    from headprune import demo
-
-    encoder = {"model_type": str(demo.bert_path()), "num_layers": demo.BERT_LAYERS}
+    encoder = _demo_encoder()
     found: Values = {}
     if values.get("scorer", _default("", "scorer")) == "bertscore" and not values.get("scorer_options"):
         found["scorer_options"] = encoder

@@ -12,7 +12,7 @@ from headprune.errors import HeadpruneError, UsageError, notice
 from headprune.files import cannot_write, make_folder, refuse_unless_free, remove_leftovers, unmake, writing
 from headprune.runs.canonical import canonical
 from headprune.runs.lock import LOCK, lock
-from headprune.runs.opening import FILE, DamagedStoreError
+from headprune.runs.opening import FILE, DamagedStoreError, damaged
 from headprune.runs.repair import last_aside, repair, unfinished
 from headprune.runs.sessions import FAILED, FINISHED, INTERRUPTED, Log
 from headprune.runs.store import RunStore
@@ -88,6 +88,8 @@ class RunFolder:
         run = cls(path, store, resumed, made, held)
         try:
             store.log = Log(store, environment or {})
+            if store.mended:
+                store.log.error(DamagedStoreError(store.mended))
         except BaseException as error:
             run.__exit__(type(error), error, None)
             raise
@@ -100,7 +102,12 @@ class RunFolder:
         Raises:
             HeadpruneError: `path` holds no run, or its store is damaged.
         """
-        return cls(Path(path).absolute(), RunStore.open(path, create=False), True, [])
+        run = cls(Path(path).absolute(), RunStore.open(path, create=False), True, [])
+        # One that was killed early has neither.
+        if run.patch.is_file() and not any(file.stat().st_size for file in run.path.glob(f"{FILE}*")):
+            run.store.close()
+            raise damaged(run.path / FILE, "it is empty")
+        return run
 
     def __enter__(self) -> RunFolder:
         return self
@@ -160,13 +167,16 @@ def _opened(path: Path, identity: Mapping[str, Any], recipe: str) -> RunStore:
     for name in (_RECIPE, _PATCH):
         remove_leftovers(path / name)
     # The store is there before the recipe is.
-    if (path / _RECIPE).is_file() and (path / FILE).is_file() and not (path / FILE).stat().st_size:
-        notice(f"{FILE} was empty: nothing of it could be kept, all is made again")
+    emptied = (path / _RECIPE).is_file() and (path / FILE).is_file() and not (path / FILE).stat().st_size
     try:
         aside = unfinished(path)
         store = repair(path, aside) if aside else RunStore.open(path)
     except DamagedStoreError:
         store = repair(path)
+    if emptied:
+        store.mended = f"{FILE} was empty: nothing of it could be kept, all is made again"
+    if store.mended:
+        notice(store.mended)
     try:
         _settle(path, store, identity)
         _keep_recipe(path / _RECIPE, store, recipe)

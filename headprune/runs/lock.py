@@ -27,12 +27,25 @@ def lock(folder: Path) -> BaseFileLock:
     try:
         taken.acquire()
     except Timeout:
-        owner = _owner(folder)
-        raise HeadpruneError(
-            f"{folder} is in use{f' by {owner}' if owner else ''}",
-            "wait until that run ends, or choose another --out",
-        ) from None
+        raise _in_use(folder) from None
     return taken
+
+
+def refuse_locked(folder: Path) -> None:
+    """See that nobody works in a run folder now, before more is done than to look.
+
+    Raises:
+        HeadpruneError: another process has it; it is named, with when it began.
+    """
+    if is_locked(folder):
+        raise _in_use(folder)
+
+
+def _in_use(folder: Path) -> HeadpruneError:
+    owner = _owner(folder)
+    return HeadpruneError(
+        f"{folder} is in use{f' by {owner}' if owner else ''}", "wait until that run ends, or choose another --out"
+    )
 
 
 def is_locked(folder: Path) -> bool:

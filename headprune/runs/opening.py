@@ -16,6 +16,8 @@ from headprune.runs.schema import SCHEMA, VERSION, VERSION_KEY, create, schema_o
 from headprune.runs.sums import row_sum
 
 FILE = "run.sqlite"
+BROKEN = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What Python raises for a damaged file; the second where SQLite's message about it quotes what is no letter."""
 
 
 class DamagedStoreError(HeadpruneError):
@@ -128,6 +130,8 @@ def worded(path: Path) -> Iterator[None]:
         if _tells_damage(path, str(error)):
             raise damaged(path, str(error)) from error
         raise HeadpruneError(f"{path}: {error}", _next_step(str(error))) from error
+    except UnicodeDecodeError as error:
+        raise damaged(path, error.object.decode("utf-8", "replace")) from error
     except sqlite3.DatabaseError as error:
         raise damaged(path, str(error)) from error
     except PermissionError as error:

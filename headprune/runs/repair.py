@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from headprune.errors import notice
 from headprune.runs.canonical import digest_of
-from headprune.runs.opening import FILE, connect, worded
+from headprune.runs.opening import BROKEN, FILE, connect, worded
 from headprune.runs.schema import transaction
 from headprune.runs.sessions import COLUMNS as SESSION
 from headprune.runs.store import RunStore
@@ -68,13 +67,15 @@ def repair(folder: Path, number: int = 0) -> RunStore:
     aside = _place(folder, number, "")
     store = RunStore.open(folder)
     try:
-        with worded(aside), _readable(aside, store) as damaged:
-            kept = _salvage(_Whole(damaged, aside.stat().st_size), store, number)
+        with worded(aside), _readable(aside, store) as whole:
+            kept = _salvage(whole, store, number)
     except BaseException:
         store.close()
         raise
     told = ", ".join(f"{number} {what}" for what, number in kept.items()) or "nothing"
-    notice(f"{FILE} was damaged: {told} could be kept, the rest is made again; the damaged file is now {aside.name}")
+    store.mended = (
+        f"{FILE} was damaged: {told} could be kept, the rest is made again; the damaged file is now {aside.name}"
+    )
     return store
 
 
@@ -106,27 +107,31 @@ def _move(folder: Path, number: int, suffix: str) -> None:
 
 
 @contextmanager
-def _readable(aside: Path, store: RunStore) -> Iterator[sqlite3.Connection]:
-    """A connection to a damaged store; where its tables are not found, to a copy that begins as `store` does, which is
-    new: with its header, or else with its first page, where it says what its tables are and where they begin."""
-    with TemporaryDirectory() as folder:
-        damaged = _leniently(aside)
-        for whole_page in (False, True):
-            if _finds_results(damaged):
-                break
-            damaged.close()
-            damaged = _leniently(_with_beginning_of(store, whole_page, aside, Path(folder)))
-        with closing(damaged):
-            yield damaged
+def _readable(aside: Path, store: RunStore) -> Iterator[_Whole]:
+    """What is whole of a damaged store. Where it does not say, as `store` does, which is new, what its tables are and
+    where they begin: of it, or of a copy that begins as `store` does, whichever gives the most results."""
+    with TemporaryDirectory() as folder, ExitStack() as opened:
+
+        def whole(path: Path) -> _Whole:
+            return _Whole(opened.enter_context(closing(_leniently(path))), aside.stat().st_size)
+
+        found = whole(aside)
+        if not (_begins_well(aside, store) and found.results()):
+            copies = (_with_beginning_of(store, page, aside, Path(folder)) for page in (False, True))
+            found = max([found, *map(whole, copies)], key=_Whole.results)
+        yield found
 
 
-def _finds_results(damaged: sqlite3.Connection) -> bool:
-    try:
-        for table in ("samples", "contexts", "scorers", "captions", "scores"):
-            damaged.execute(f"SELECT {', '.join(COLUMNS[table])} FROM {table} LIMIT 0")  # noqa: S608
-    except sqlite3.DatabaseError:
-        return False
-    return True
+def _begins_well(aside: Path, store: RunStore) -> bool:
+    query = (
+        "SELECT * FROM sqlite_master WHERE tbl_name IN ('samples', 'contexts', 'scorers', 'captions', 'scores') "
+        "ORDER BY type, name"
+    )
+    with closing(_leniently(aside)) as damaged:
+        try:
+            return damaged.execute(query).fetchall() == store.all(query)
+        except BROKEN:
+            return False
 
 
 def _leniently(path: Path) -> sqlite3.Connection:
@@ -137,16 +142,17 @@ def _leniently(path: Path) -> sqlite3.Connection:
 
 
 def _with_beginning_of(store: RunStore, whole_page: bool, aside: Path, folder: Path) -> Path:
+    """A copy with the header, or the whole first page, of `store`."""
     store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     ((size,),) = store.all("PRAGMA page_size")
     beginning = bytearray(store.path.read_bytes()[: size if whole_page else _HEADER])
     # Pages in all, and none of them unused.
     beginning[28:40] = (aside.stat().st_size // size).to_bytes(4, "big") + bytes(8)
+    copy = folder / ("page" if whole_page else "header")
     for suffix in ("", _BESIDE[0]):
         part = aside.with_name(aside.name + suffix)
         if part.exists():
-            shutil.copyfile(part, folder / part.name)
-    copy = folder / aside.name
+            shutil.copyfile(part, copy.with_name(copy.name + suffix))
     with copy.open("rb+") as file:
         file.write(beginning)
     return copy
@@ -178,6 +184,11 @@ class _Whole:
         self._damaged = damaged
         self._most = size // _ROW
         self._named: dict[str, dict[Any, tuple[Any, ...]]] = {}
+
+    def results(self) -> int:
+        """How many of them are results, each with a number of its own."""
+        found = {table: {row[0] for row in self.rows(table) if isinstance(row[0], int)} for table in COLUMNS}
+        return sum(len(found[table]) for table in _SUMMED)
 
     def rows(self, table: str) -> Iterator[Row]:
         """Those of one table; tables that it refers to come before it."""
@@ -227,7 +238,7 @@ class _Whole:
             return
         try:
             found = self._damaged.execute(query, (first, last)).fetchall()
-        except sqlite3.DatabaseError:
+        except BROKEN:
             if first < last:
                 middle = (first + last) // 2
                 yield from self._between(query, first, middle)
@@ -245,5 +256,5 @@ class _Whole:
     def _asked(self, query: str) -> list[Row]:
         try:
             return self._damaged.execute(query).fetchall()
-        except sqlite3.DatabaseError:
+        except BROKEN:
             return []

@@ -105,5 +105,5 @@ def _whole(store: RunStore, what: str, query: str) -> list[Row]:
     found = store.all(query)
     whole = [row for row in found if row_sum(*row[:-1]) == row[-1]]
     if len(whole) < len(found):
-        notice(f"{store.path.name} is damaged: {len(found) - len(whole)} of its {what} are left out")
+        notice(f"{store.path.name} is damaged: of its {what} {len(found) - len(whole)} left out")
     return whole

@@ -85,7 +85,7 @@ def create(connection: sqlite3.Connection) -> None:
 def schema_of(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     """(name, statement) of every table and view, however its lines are broken."""
     found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-    return {(name, " ".join(sql.split())) for name, sql in found}
+    return {(name, " ".join(str(sql).split())) for name, sql in found}
 
 
 def _todays() -> set[tuple[str, str]]:

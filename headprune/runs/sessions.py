@@ -23,6 +23,8 @@ from headprune.redact import redacted
 from headprune.runs.store import RunStore
 
 COLUMNS = ("id", "started", "ended", "state", "host", "process", "user", "folder", "environment", "seconds")
+SCORES = "scores of layer "
+"""What the stage of a layer's scores is called, before its number."""
 RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "failed"
 
 

@@ -54,12 +54,14 @@ class RunStore:
         path: its file.
         connection: to it.
         log: where this session of the run is written down; None where there is none.
+        mended: what there is to say of a damaged store whose place this one took.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self.connection = connection
         self.log: Log | None = None
+        self.mended = ""
         self._pictures: dict[str, str] = {}
         self._samples: dict[str, int] = {}
         # A journal of another mode needs the disk's word for the file to stay whole.
@@ -297,7 +299,7 @@ class RunStore:
             elif self._pictures.get(name, picture) == picture:
                 found[key] = value
         if damaged:
-            notice(f"{self.path.name} is damaged: {len(damaged)} rows of its {table} are lost, {len(found)} are whole")
+            notice(f"{self.path.name} is damaged: of its {table} {len(damaged)} lost, {len(found)} whole")
             self.write(f"DELETE FROM {table} WHERE id = ?", damaged)  # noqa: S608
         return found
 

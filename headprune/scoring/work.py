@@ -13,6 +13,7 @@ from headprune.events import Progress
 from headprune.hooks.kinds import Scorer
 from headprune.patch.fit import versions
 from headprune.patch.patch import Array
+from headprune.runs.sessions import SCORES
 from headprune.runs.store import RunStore
 from headprune.scoring.engine import Engine, Kind, Results, Task
 from headprune.scoring.importance import scored
@@ -144,7 +145,7 @@ class Work:
         if len(known) == len({*keys}):
             return np.array([known[key] for key in keys])
         layer = keys[0][1]
-        with self._stage(f"scores of layer {layer}", len(keys), 0):
+        with self._stage(f"{SCORES}{layer}", len(keys), 0):
             values = patiently(lambda: scored(scorer, items), self.settings.patience) + _ZERO
             self._add_scores(context, digest, dict(zip(keys, values.tolist(), strict=True)))
         self._stored()

@@ -75,7 +75,8 @@ def many(place):
     return place
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bytes(many, score):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_to_the_same_bytes(many, score, number):
     """Once: what is worked on is finished and stored, and how to go on is said."""
     words = [*score, "--samples", PICTURES]
     with process_of(SLOW, *words, "--out", "cut", "--batch-size", 4) as process:
@@ -83,7 +84,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(many, score):
         for _ in range(3):  # one batch is done, and the next is being worked on
             process.stdout.readline()
         before = captions_in(many / "cut")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "note: interrupted: the batch that is worked on is finished and stored first" in said

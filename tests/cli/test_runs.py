@@ -14,6 +14,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from headprune import demo
 from headprune.runs import RunFolder, RunStore
 from headprune.runs.lock import lock
 from tests.cli.conftest import lines_with
@@ -217,6 +218,31 @@ def test_a_damaged_run_goes_on(scored):
     assert json.loads(result.stdout)["decoded"] == 0, result.stderr
     assert "note: run.sqlite was damaged: 30 captions, 24 scores, 24 importances could be kept" in result.stderr
     assert (scored / "run/patch.safetensors").read_bytes() == before
+    # It stays to be seen.
+    assert "DamagedStoreError: run.sqlite was damaged: 30 captions" in " ".join(
+        scored.run("runs", "show", "run").output.split()
+    )
+
+
+def test_a_store_that_was_emptied_is_no_finished_run(scored):
+    (scored / "run/run.sqlite").write_bytes(b"")
+    assert "run.sqlite is damaged: it is empty" in scored.refuses(1, "runs", "show", "run")
+    assert "run.sqlite is damaged: it is empty" in scored.refuses(1, "runs", "export", "run", "--out", "a.csv")
+    assert [run["state"] for run in scored.document("runs", "list")["runs"]] == ["damaged"]
+    result = scored.run("runs", "resume", "run", "--allow-local-plugins", "--json")
+    assert json.loads(result.stdout)["reused"] == 0 and "was empty" in result.stderr
+
+
+def test_a_run_of_the_demo_goes_on_in_another_installation(place, monkeypatch):
+    """The encoder that comes with headprune lies elsewhere there."""
+    words = ("score", "demo", "--data", "demo", "--samples", "2", "--layers", "last:1", "--out", "run")
+    place.document(*words)
+    assert "bert" not in (place / "run/recipe.toml").read_text().replace("bertscore", "")
+    other = place / "elsewhere" / "bert"
+    shutil.copytree(demo.bert_path(), other)
+    monkeypatch.setattr(demo, "bert_path", lambda: other)
+    assert place.document("runs", "resume", "run")["decoded"] == 0
+    assert place.document(*words)["decoded"] == 0
 
 
 def test_a_run_without_a_recipe_says_what_to_do(scored):
@@ -289,7 +315,7 @@ def test_damage_is_exported_as_a_gap_that_is_told(scored):
         store.write("UPDATE captions SET text = ? WHERE id = 1", [("another",)])
     result = scored.run("runs", "export", "run", "--out", "a.csv", "--json")
     assert json.loads(result.stdout)["rows"] == 29
-    assert "note: run.sqlite is damaged: 1 of its captions are left out" in result.stderr
+    assert "note: run.sqlite is damaged: of its captions 1 left out" in result.stderr
 
 
 def test_looking_at_a_run_changes_nothing(scored):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -143,7 +143,8 @@ def rows(run: Path, *tables: str) -> Rows:
     with tempfile.TemporaryDirectory() as copy:
         for file in run.glob(f"{STORE}*"):
             if "damaged" not in file.name:
-                shutil.copy(file, copy)
+                with suppress(FileNotFoundError):  # a journal that is just done with
+                    shutil.copy(file, copy)
         if not (Path(copy) / STORE).exists():
             return frozenset()
         found: list[tuple[Any, ...]] = []

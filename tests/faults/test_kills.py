@@ -109,6 +109,10 @@ def test_fresh_processes_killed(truth: Truth, tally, place: Path):
     for _ in range(share(6, 1)):
         before = rows(place / "run")
         done = fresh(words, place, kill=chance.uniform(0.1, whole.seconds / 2))
+        if done.code == 0:  # the machine has become quicker
+            whole = done
+            shutil.rmtree(place / "run")
+            continue
         counted.fault(done.code == -9, done.said, len(before - rows(place / "run")))
     stored, done = rows(place / "run"), truth.again(place)
     counted.lost += len(stored - rows(place / "run"))

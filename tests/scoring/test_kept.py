@@ -41,7 +41,7 @@ def test_what_was_damaged_is_kept_again(tmp_path: Path):
     with RunStore.open(tmp_path) as store:
         keep_importances(store, patch, per_sample, (0, 1, 2))
         store.write("UPDATE importances SET by_head = replace(by_head, '1', '2') WHERE layer = ?", [(1,)])
-        with pytest.warns(Notice, match="6 rows of its importances are lost"):
+        with pytest.warns(Notice, match="of its importances 6 lost"):
             keep_importances(store, patch, per_sample, (0, 1, 2))
         assert np.array_equal(kept_importances(store, patch), per_sample)
 

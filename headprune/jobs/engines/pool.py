@@ -77,6 +77,9 @@ class Pool:
             HeadpruneError: no node has room for a worker, on a cluster that may still grow after a while.
         """
         began, said = time.monotonic(), False
+        asked, room = self._recipe.ray.workers, room_for(self._needs, _nodes())
+        if room:
+            notice(f"Ray: room for {min(asked or room, room)} workers now, each with {self._needs}")
         # Nodes of a cluster join one after the other; ours has the one that it will ever have.
         patience = _JOINING if self._recipe.ray.address else 0.0
         while self._loaded is None:
