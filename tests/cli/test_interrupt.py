@@ -151,16 +151,17 @@ def test_an_interruption_before_the_first_caption_leaves_nothing(place, score):
     assert "interrupted" in place.refuses(130, *words)
 
 
-def test_the_handler_of_before_is_back_afterwards():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_handler_of_before_is_back_afterwards(number):
+    before = signal.getsignal(number)
     with pytest.warns(Notice, match="once more stops at once"), finishing() as interrupted:
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert interrupted.asked
         with pytest.raises(KeyboardInterrupt):
             interrupted.stop_if_asked()
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 def test_a_handler_of_someone_else_stays():
