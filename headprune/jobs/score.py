@@ -32,9 +32,8 @@ from headprune.jobs.settings import settings_for
 from headprune.patch.file import save_patch
 from headprune.patch.fit import versions
 from headprune.patch.patch import Patch
-from headprune.recipes import dumps, resolve
+from headprune.recipes import dumps, resolve, uses_demo_encoder, without_demo
 from headprune.recipes.layers import parse_layers
-from headprune.recipes.load import uses_demo_encoder, without_demo
 from headprune.recipes.schema import Recipe
 from headprune.recipes.toml import plugins_anchored
 from headprune.runs.folder import RunFolder

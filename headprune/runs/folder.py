@@ -104,7 +104,7 @@ class RunFolder:
         """
         run = cls(Path(path).absolute(), RunStore.open(path, create=False), True, [])
         # One that was killed early has neither.
-        if run.patch.is_file() and not any(file.stat().st_size for file in run.path.glob(f"{FILE}*")):
+        if run.patch.is_file() and not (run.path / FILE).stat().st_size:
             run.store.close()
             raise damaged(run.path / FILE, "it is empty")
         return run

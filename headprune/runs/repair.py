@@ -116,22 +116,10 @@ def _readable(aside: Path, store: RunStore) -> Iterator[_Whole]:
             return _Whole(opened.enter_context(closing(_leniently(path))), aside.stat().st_size)
 
         found = whole(aside)
-        if not (_begins_well(aside, store) and found.results()):
+        if not found.begins_as(store):
             copies = (_with_beginning_of(store, page, aside, Path(folder)) for page in (False, True))
             found = max([found, *map(whole, copies)], key=_Whole.results)
         yield found
-
-
-def _begins_well(aside: Path, store: RunStore) -> bool:
-    query = (
-        "SELECT * FROM sqlite_master WHERE tbl_name IN ('samples', 'contexts', 'scorers', 'captions', 'scores') "
-        "ORDER BY type, name"
-    )
-    with closing(_leniently(aside)) as damaged:
-        try:
-            return damaged.execute(query).fetchall() == store.all(query)
-        except BROKEN:
-            return False
 
 
 def _leniently(path: Path) -> sqlite3.Connection:
@@ -184,6 +172,11 @@ class _Whole:
         self._damaged = damaged
         self._most = size // _ROW
         self._named: dict[str, dict[Any, tuple[Any, ...]]] = {}
+
+    def begins_as(self, store: RunStore) -> bool:
+        """Whether it says what its tables are and where they begin, as `store` does."""
+        query = "SELECT * FROM sqlite_master"
+        return {*store.all(query)} <= {*self._asked(query)}
 
     def results(self) -> int:
         """How many of them are results, each with a number of its own."""

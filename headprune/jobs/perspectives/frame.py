@@ -21,7 +21,7 @@ from headprune.patch.fit import check_fit, model_record, versions
 from headprune.patch.patch import Patch
 from headprune.patch.prune import head_list, silent
 from headprune.perspectives.run import PatchRecord, Run, RunInfo, SampleRecord, save_run
-from headprune.recipes import dumps, resolve
+from headprune.recipes import dumps, resolve, without_demo
 from headprune.recipes.layers import parse_layers
 from headprune.recipes.load import Resolved
 from headprune.recipes.schema import Recipe
@@ -185,7 +185,9 @@ def perform(
         )
         run = Run(part, info, before, after)
         save_run(run)
-        (part / "recipe.toml").write_text(_how_again(perspective.kind, patch) + dumps(recipe), encoding="utf-8")
+        (part / "recipe.toml").write_text(
+            _how_again(perspective.kind, patch) + dumps(without_demo(recipe)), encoding="utf-8"
+        )
         save_figures(run, part)
     return replace(run, folder=out)
 
