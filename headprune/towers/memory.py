@@ -87,7 +87,8 @@ def budget(device: torch.device) -> int:
 def measured(device: torch.device, work: Callable[[], T]) -> tuple[T, int | None]:
     """What `work` answers, and by how many bytes memory in use grew meanwhile at its peak.
 
-    None where that cannot be known: on a CPU it takes Linux, which counts whole pages of the whole process.
+    None where that cannot be known: on a CPU it takes Linux, which counts whole pages of the whole process. It sums
+    up its threads' counts now and then only, so a peak can come out a little below what was there before: that is 0.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -96,7 +97,7 @@ def measured(device: torch.device, work: Callable[[], T]) -> tuple[T, int | None
     before_work = _resident(reset=True)
     answer = work()
     peak = _resident()
-    return answer, peak - before_work if peak is not None and before_work is not None else None
+    return answer, max(0, peak - before_work) if peak is not None and before_work is not None else None
 
 
 def _resident(reset: bool = False) -> int | None:

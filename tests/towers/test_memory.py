@@ -113,6 +113,25 @@ def test_memory_is_measured_at_its_peak():
         assert length == size and grown is not None and 0.8 * size < grown < 1.5 * size
 
 
+def test_a_peak_below_what_was_there_before_is_no_growth(tiny, pictures, tmp_path, monkeypatch):
+    """Linux counts a process's pages a little late: CI once saw a peak as far below as the queue's states take."""
+    states = tiny.trace(tiny.prepare(pictures * 14), depths=[3]).states[3]
+    decoder = Decoder(tiny, GENERATION, Batch(rows=64, pictures=1, probing=True))
+    status = tmp_path / "status"
+    decode = tiny.decode
+
+    def shrinking(*args):
+        status.write_text(f"VmHWM:\t{(1 << 20) - 2 * states[:32].nbytes // 1024} kB\n")
+        return decode(*args)
+
+    status.write_text(f"VmHWM:\t{1 << 20} kB\n")
+    monkeypatch.setattr("headprune.towers.memory._STATUS", status)
+    monkeypatch.setattr("headprune.towers.memory._CLEAR", tmp_path / "cleared")
+    monkeypatch.setattr(tiny, "decode", shrinking)
+    assert len(decoder.decode(states)) == len(states)
+    assert decoder.rows > 32
+
+
 def test_a_batch_size_that_was_found_changes_nothing(tiny, pictures):
     pixels = tiny.prepare(pictures * 14)
     states = tiny.trace(pixels, depths=[3]).states[3]
