@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headprune.errors import HeadpruneError as HeadpruneError
     from headprune.errors import ModelError as ModelError
     from headprune.errors import Notice as Notice
+    from headprune.errors import NumberError as NumberError
     from headprune.errors import PatchError as PatchError
     from headprune.errors import PictureError as PictureError
     from headprune.errors import PluginError as PluginError
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from headprune.towers.layout import find_sites as find_sites
     from headprune.towers.layout import measure as measure
     from headprune.towers.load import load_model as load_model
+    from headprune.towers.numbers import NumberCheck as NumberCheck
     from headprune.towers.replay import answering as answering
     from headprune.towers.replay import showing as showing
     from headprune.types import Dataset as Dataset
@@ -105,7 +107,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "headprune.edits.edit": "Comparable Context Edit Rows one_hot per_head repeated replaced scaled",
     "headprune.edits.heads": "CoefficientEdit",
-    "headprune.errors": "DataError HeadpruneError ModelError Notice "
+    "headprune.errors": "DataError HeadpruneError ModelError Notice NumberError "
     "PatchError PictureError PluginError SampleError ServiceError UsageError notice",
     "headprune.events": "LayerScored Progress RunFailed RunFinished RunStarted",
     "headprune.hooks.catalogue": "make_scorer",
@@ -136,6 +138,7 @@ _HOMES = {
     "headprune.towers.capture": "Capture",
     "headprune.towers.layout": "Site TowerLayout find_sites measure",
     "headprune.towers.load": "load_model",
+    "headprune.towers.numbers": "NumberCheck",
     "headprune.towers.replay": "answering showing",
     "headprune.types": "Dataset DecodePoint Expense Form Generation Geometry Grid Interval LeftOut LogitRows ModelRef "
     "RateItem Sample Schedule ScoreItem",

@@ -58,6 +58,26 @@ class ModelError(HeadpruneError):
     """A model is missing, of an unsupported family, or did not do what its layout promises."""
 
 
+class NumberError(ModelError):
+    """A model makes of a row of states what is no number.
+
+    Args:
+        row: which of those that it was given.
+        dtype: what it computes in.
+    """
+
+    def __init__(self, row: int, dtype: str) -> None:
+        super().__init__(
+            f"the model says what is no number (NaN or infinite, {dtype})",
+            "try --dtype bfloat16 or float32, where the model was made for them",
+        )
+        self.row = row
+        self.dtype = dtype
+
+    def __reduce__(self) -> tuple[type[NumberError], tuple[int, str]]:
+        return NumberError, (self.row, self.dtype)
+
+
 class DataError(HeadpruneError):
     """A dataset or a file of it is missing or cannot be read."""
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from headprune.edits.edit import Edit
 from headprune.edits.heads import Ablate, Isolate, Scale
+from headprune.errors import NumberError
 from headprune.hooks.kinds import Scorer
 from headprune.patch.apply import applied
 from headprune.scoring.algorithm import score_heads
@@ -73,6 +74,20 @@ class WordPromises(Near):
                 assert torch.equal(adapter.prepare([picture]), group.pixels[alone])
                 self._assert_near(adapter.last_states(group.pixels[alone], group.form), states[alone])
                 assert adapter.decode(states[alone], generation, group.form) == said[alone]
+
+    def test_what_is_no_number_is_not_put_into_words(
+        self, adapter: Adapter, groups: Sequence[Pictures], generation: Generation
+    ) -> None:
+        """States of which the language model makes NaN are refused, and the row is named; the others have words."""
+        for group in groups:
+            states = adapter.last_states(group.pixels, group.form)
+            row = len(states) - 1
+            poisoned = states.clone()
+            poisoned[row] = torch.nan
+            with pytest.raises(NumberError) as refused:
+                adapter.decode(poisoned, generation, group.form)
+            assert refused.value.row == row
+            assert len(adapter.decode(states, generation, group.form)) == len(states)
 
     @pytest.mark.parametrize("point", DecodePoint)
     @pytest.mark.parametrize("edit", _EDITS)

@@ -211,6 +211,9 @@ class Adapter(ABC):
             states: [R, T, n*d], what is read of a tower that stopped anywhere; n is 1 for most.
             generation: how captions are generated.
             form: of the rows' pictures.
+
+        Raises:
+            NumberError: the logits of a row's words are no numbers (NaN or infinite); `NumberCheck` sees that.
         """
 
     @abstractmethod

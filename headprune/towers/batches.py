@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from headprune.errors import PictureError, SampleError
+from headprune.errors import NumberError, PictureError, SampleError
 from headprune.hooks.checks import opened
 from headprune.towers.adapter import Adapter
 from headprune.towers.capture import Trace
@@ -184,9 +184,20 @@ class Decoder:
         return self._room.size
 
     def decode(self, states: Tensor, form: Form = None) -> list[str]:
-        """Captions of states [R, T, n*d] of pictures of one form, in order."""
+        """Captions of states [R, T, n*d] of pictures of one form, in order.
+
+        Raises:
+            NumberError: the model makes of a row what is no number.
+        """
+
+        def some(start: int, stop: int) -> list[str]:
+            try:
+                return self._some(states[start:stop], form)
+            except NumberError as error:
+                raise NumberError(start + error.row, error.dtype) from error
+
         said: list[str] = []
-        for _, _, captions in self._room.pieces(len(states), lambda start, stop: self._some(states[start:stop], form)):
+        for _, _, captions in self._room.pieces(len(states), some):
             said += captions
         return said
 
@@ -221,6 +232,9 @@ class DecodeQueue:
         """Add states [R, T, n*d] of pictures of one form, row r known as keys[r]; decodes whatever fills a batch.
 
         No more rows than a batch has wait, whatever their forms: the fullest is decoded where they would.
+
+        Raises:
+            SampleError: the model makes of one what is no number; what waited with it is forgotten.
         """
         while keys:
             known, waiting = self._waiting.setdefault(form, ([], []))
@@ -238,7 +252,11 @@ class DecodeQueue:
 
     def _decode(self, form: Form) -> None:
         keys, states = self._waiting.pop(form)
-        for key, caption in zip(keys, self._decoder.decode(torch.cat(states), form), strict=True):
+        try:
+            said = self._decoder.decode(torch.cat(states), form)
+        except NumberError as error:
+            raise SampleError(keys[error.row][0], error.message, error.hint) from error
+        for key, caption in zip(keys, said, strict=True):
             self._deliver(key, caption)
 
 

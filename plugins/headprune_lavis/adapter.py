@@ -111,7 +111,7 @@ class LavisAdapter(Adapter):
     @torch.no_grad()
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:
         model: Any = self.model
-        with answering(self.tower, states):
+        with answering(self.tower, states), self.speech.watched(len(states), generation) as check:
             said = model.generate(
                 # Of the pictures only their number and device are read: the tower has answered already.
                 {"image": states, **self.speech.asked(generation)},
@@ -119,6 +119,7 @@ class LavisAdapter(Adapter):
                 max_length=generation.max_new_tokens + self.speech.before,
                 min_length=0,
             )
+        check.refuse(self.speech_dtype)
         return [caption.strip() for caption in said]
 
     def likelihood(

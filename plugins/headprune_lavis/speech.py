@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from headprune import Generation, ModelError
+from headprune import Generation, ModelError, NumberCheck
 
 
 class Speech(ABC):
@@ -57,6 +58,26 @@ class Speech(ABC):
     def asked(self, generation: Generation) -> dict[str, Any]:
         """What LAVIS's `generate` is given beside the picture."""
         return {"prompt": self.prompt(generation)}
+
+    @contextmanager
+    def watched(self, rows: int, generation: Generation) -> Iterator[NumberCheck]:
+        """Within the context, the check sees the logits of each step of `rows` captions."""
+        check, over = NumberCheck(rows), None
+
+        def see(module: Any, args: Any, answer: Any) -> None:
+            nonlocal over
+            logits = answer.logits[:, -1]
+            check.see(logits, over)
+            # What has ended is gone on with beside the others. Beams change places: nothing is known of them.
+            if generation.num_beams == 1:
+                ended = logits.argmax(dim=-1) == self.end
+                over = ended if over is None else over | ended
+
+        handle = self.language_model.register_forward_hook(see)
+        try:
+            yield check
+        finally:
+            handle.remove()
 
     def caption_ids(self, caption: str, generation: Generation) -> list[int]:
         """The tokens of a caption, the end token behind them unless it was cut."""

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import headprune
+from headprune.hooks.catalogue import catalogue
 from headprune.patch.file import load_patch
+from headprune.scoring.sweep import SweepPlan, sweep
+from headprune.towers.batches import Batch
 from tests.faults.harness import PATCH, STORE, Done, ForkServer, Truth, share
 
 PICTURES = 20
@@ -158,6 +162,47 @@ def nan_model(place: Path) -> str:
     tensors[name] = weight
     save_file(tensors, file, metadata)
     return "model"
+
+
+def test_a_language_model_that_gives_nan_for_some_pictures(server: ForkServer, tally, scenes: Path, place: Path):
+    """The tower's states are numbers; of what is said of them by its encoder, some are too large for the decoder."""
+    counted = tally("nan")
+    shutil.copytree(scenes, place / "scenes")
+    model, lost = stumbling_model(place)
+    done = server.run(words(PICTURES, model), place)
+    told = done.code == 0 and errors(place / "run") == {("SampleError", name) for name in lost}
+    counted.fault(told, done.said, wrong=told and not same_as_the_others_alone(server, place, lost, model))
+    counted.check()
+
+
+def stumbling_model(place: Path) -> tuple[str, set[str]]:
+    """The demo's model with a weight so large that its language model stumbles over two of the pictures, by whatever
+    head; which ones."""
+    model = headprune.load_model("demo")
+    weight = model.model.language_model.encoder.final_layer_norm.weight
+    samples = headprune.open_dataset(str(place / "scenes")).samples
+    low, high = 37.0, 38.5  # of the weight's decimal logarithm: it stumbles over none, and over many
+    while True:
+        assert high - low > 1e-6
+        middle = (low + high) / 2
+        with torch.no_grad():
+            weight[0] = 10**middle
+        lost = {sample.id for sample in samples if stumbles(model, sample)}
+        if len(lost) == MOST:
+            break
+        low, high = (middle, high) if len(lost) < MOST else (low, middle)
+    model.save(place / "model")
+    return "model", lost
+
+
+def stumbles(model: headprune.Adapter, sample: headprune.Sample) -> bool:
+    isolate = catalogue().load("edit", "isolate").configured({})
+    plan = SweepPlan((3,), (3,), isolate, headprune.DecodePoint.LAYER, headprune.Generation(), Batch(8, 1))
+    try:
+        sweep(model, [sample], plan, lambda captions: None)
+    except headprune.SampleError:
+        return True
+    return False
 
 
 NAN = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from headprune.runs.store import RunStore
 from headprune.scoring.algorithm import ScoreResult, score_heads
 from headprune.scoring.sampling import draw
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.sweep import SweepPlan, sweep
 from headprune.scoring.worker import LocalEngine
 from headprune.towers.batches import Batch
 from headprune.types import Dataset, Schedule
@@ -114,6 +116,31 @@ def test_a_picture_of_which_the_model_makes_no_number_is_left_out(tiny, pictures
         found = run(tiny, data, settings(**WAYS[way]))
     assert lost.id not in found.patch.info.sample_ids and len(found.patch.info.sample_ids) == len(data) - 1
     assert np.isfinite(found.per_sample).all()
+
+
+def test_a_picture_of_which_the_language_model_makes_no_number_is_left_out(tiny, pictures):
+    data = dataset(pictures)
+    drawn, how = draw(data, len(data), 0), settings()
+    plan = SweepPlan(how.layers, how.layers, how.edit, how.decode_at, how.generation, how.batch)
+    said: dict[str, set[str]] = {sample.id: set() for sample in drawn.samples}
+    sweep(tiny, drawn.samples, plan, lambda some: [said[key[0]].update(some[key].split()) for key in some])
+    # A word that is said of one picture alone: over it the language model stumbles.
+    words = Counter(word for some in said.values() for word in some)
+    lost, word = next((id_, word) for id_, some in said.items() for word in sorted(some) if words[word] == 1)
+    token = tiny.tokenizer.convert_tokens_to_ids(word)
+    expected = score_heads(LocalEngine(tiny), data, drawn.without(lost, "it is left out"), how)
+
+    def stumble(module, args, answer):
+        answer.logits = answer.logits.masked_fill(answer.logits.argmax(-1, keepdim=True) == token, torch.nan)
+        return answer
+
+    tiny.model.language_model.register_forward_hook(stumble)
+    with pytest.warns(
+        Notice, match=rf"sample {lost}: the model says what is no number \(NaN or infinite, torch.float32"
+    ):
+        found = score_heads(LocalEngine(tiny), data, drawn, how)
+    assert found.patch.info.sample_ids == expected.patch.info.sample_ids and lost not in found.patch.info.sample_ids
+    np.testing.assert_allclose(found.per_sample, expected.per_sample, rtol=1e-4, atol=1e-6)
 
 
 def test_too_many_lost_samples_end_the_run_and_keep_what_was_made(tiny, pictures, tmp_path: Path):

@@ -28,6 +28,7 @@ COLUMNS = {
     "early exit": (
         "test_every_layer_says_what_a_model_without_the_later_ones_says",
         "test_batched_equals_one_by_one",
+        "test_what_is_no_number_is_not_put_into_words",
     ),
     "attention": ("test_attention_weights_are_those_that_made_the_head_outputs",),
     "data flow": ("test_the_data_flow_is_exact",),

@@ -12,7 +12,17 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from headprune import Form, Generation, ModelError, ModelRef, TeacherForced, UsageError, answering, notice
+from headprune import (
+    Form,
+    Generation,
+    ModelError,
+    ModelRef,
+    NumberCheck,
+    TeacherForced,
+    UsageError,
+    answering,
+    notice,
+)
 from headprune_transformers.adapters.adapter import TransformersAdapter
 from headprune_transformers.family import Family
 
@@ -38,7 +48,11 @@ class ChoosingAdapter(TransformersAdapter):
     @torch.no_grad()
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:
         labels = self.choices(generation)
-        return [labels[best] for best in self.logits(states, generation, form).argmax(dim=-1).tolist()]
+        logits = self.logits(states, generation, form)
+        check = NumberCheck(len(states))
+        check.see(logits)
+        check.refuse()
+        return [labels[best] for best in logits.argmax(dim=-1).tolist()]
 
     def likelihood(
         self, states: Tensor, captions: Sequence[str], generation: Generation, form: Form = None

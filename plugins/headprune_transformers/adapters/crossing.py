@@ -17,8 +17,8 @@ class BlipAdapter(GeneratingAdapter):
         return False
 
     @property
-    def end(self) -> int:
-        return int(self.config.text_config.sep_token_id)
+    def ends(self) -> tuple[int, ...]:
+        return (int(self.config.text_config.sep_token_id),)
 
     def ask(self, prompt: str | None, form: Form) -> dict[str, Tensor]:
         ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"] if prompt else []

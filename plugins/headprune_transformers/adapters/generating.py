@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import LogitsProcessor, LogitsProcessorList
 
-from headprune import Form, Generation, ModelRef, TeacherForced
+from headprune import Form, Generation, ModelRef, NumberCheck, TeacherForced
 from headprune_transformers.adapters.adapter import TransformersAdapter
 from headprune_transformers.captions import caption_ids, going_on, padded
 from headprune_transformers.family import Family
@@ -49,9 +50,12 @@ class GeneratingAdapter(TransformersAdapter):
     @property
     def end(self) -> int:
         """The token that ends a caption."""
-        config: Any = self.model.generation_config
-        ends = config.eos_token_id
-        return int(ends[0] if isinstance(ends, list) else ends)
+        return self.ends[0]
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """All tokens that end one."""
+        return ends_of(self.model.generation_config)
 
     def seen(self, states: Tensor, form: Form) -> dict[str, Tensor]:
         """The pictures' part of the model's inputs. Only its shape is read: the tower's embeddings have answered."""
@@ -60,6 +64,7 @@ class GeneratingAdapter(TransformersAdapter):
     @torch.no_grad()
     def decode(self, states: Tensor, generation: Generation, form: Form = None) -> list[str]:
         text = repeated(self._asked(self.prompt(generation), form), len(states))
+        watch = _Watch(len(states), self.ends)
         with self._showing(self.shown(states, generation), form):
             tokens = self.model.generate(  # type: ignore[operator]
                 **self.seen(states, form),
@@ -67,7 +72,9 @@ class GeneratingAdapter(TransformersAdapter):
                 num_beams=generation.num_beams,
                 max_new_tokens=generation.max_new_tokens,
                 do_sample=False,
+                logits_processor=LogitsProcessorList([watch]),
             )
+        watch.check.refuse(self.speech_dtype)
         tokens = tokens[:, self.echoed(text) :]
         return [caption.strip() for caption in self.processor.batch_decode(tokens, skip_special_tokens=True)]
 
@@ -117,6 +124,29 @@ class GeneratingAdapter(TransformersAdapter):
 
     def _ids(self, caption: str, generation: Generation) -> list[int]:
         return caption_ids(self.tokenizer, caption, self.before(generation), self.end, generation.max_new_tokens)
+
+
+class _Watch(LogitsProcessor):  # type: ignore[misc]
+    """Shows each step's logits to a `NumberCheck`, and changes nothing."""
+
+    def __init__(self, rows: int, ends: tuple[int, ...]) -> None:
+        self.check = NumberCheck(rows)
+        self._ends = torch.tensor(ends)
+        self._before: int | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if self._before is None:
+            self._before, self._ends = input_ids.shape[1], self._ends.to(input_ids.device)
+        # What has ended is gone on with beside the others, for how long, the batch decides.
+        over = torch.isin(input_ids[:, self._before :], self._ends).any(dim=1)
+        self.check.see(scores, over)
+        return scores
+
+
+def ends_of(config: Any) -> tuple[int, ...]:
+    """The tokens that end a caption, by a generation config."""
+    ends = config.eos_token_id
+    return tuple(ends) if isinstance(ends, list) else (int(ends),)
 
 
 def repeated(text: dict[str, Tensor], rows: int) -> dict[str, Tensor]:

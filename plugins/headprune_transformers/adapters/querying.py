@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headprune import Form, ModelError
-from headprune_transformers.adapters.generating import GeneratingAdapter, repeated
+from headprune_transformers.adapters.generating import GeneratingAdapter, ends_of, repeated
 
 
 class QueryingAdapter(GeneratingAdapter):
@@ -19,10 +19,9 @@ class QueryingAdapter(GeneratingAdapter):
         return bool(self.config.text_config.is_encoder_decoder)
 
     @property
-    def end(self) -> int:
+    def ends(self) -> tuple[int, ...]:
         model: Any = self.model.language_model
-        ends = model.generation_config.eos_token_id
-        return int(ends[0] if isinstance(ends, list) else ends)
+        return ends_of(model.generation_config)
 
     def ask(self, prompt: str | None, form: Form) -> dict[str, Tensor]:
         from PIL import Image

@@ -99,7 +99,11 @@ class PlaceholderAdapter(headprune.Adapter):
     ) -> list[str]:
         """Return one caption for each row of states, [R, T, d], of whatever layer."""
         _check(generation)
-        return self.captioner.captions(states, generation.max_new_tokens)
+        check, most = headprune.NumberCheck(len(states)), generation.max_new_tokens
+        said = self.captioner.captions(states, most, check.see)
+        # Of NaN some word is the likeliest, too: it must not pass for a caption.
+        check.refuse()
+        return said
 
     def distributions(self, generation: headprune.Generation) -> tuple[int, int]:
         """Return (S, V): the longest caption's tokens, and how many there are."""

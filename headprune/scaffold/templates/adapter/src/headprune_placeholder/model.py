@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -109,12 +109,18 @@ class Captioner(nn.Module):
         return logits
 
     @torch.no_grad()
-    def captions(self, states: Tensor, most: int) -> list[str]:
-        """The tower's states [R, T, width] in at most so many words, one at a time."""
+    def captions(
+        self, states: Tensor, most: int, hear: Callable[[Tensor], None]
+    ) -> list[str]:
+        """The tower's states [R, T, width] in at most so many words, one at a time.
+
+        `hear` is given the logits [R, V] that each word is chosen by.
+        """
         said = torch.full((len(states), 1), END, device=states.device)
         for _ in range(most):
-            following = self.logits(states, said)[:, -1:].argmax(-1)
-            said = torch.cat([said, following], dim=1)
+            logits = self.logits(states, said)[:, -1]
+            hear(logits)
+            said = torch.cat([said, logits.argmax(-1, keepdim=True)], dim=1)
         rows = [row[: [*row, END].index(END)] for row in said[:, 1:].tolist()]
         return [" ".join(self.config.words[word] for word in row) for row in rows]
 
