@@ -51,8 +51,7 @@ def run_table(run: Overview) -> RenderableType:
     held = f"{sum(one.captions for one in run.held):,} captions, {sum(one.scores for one in run.held):,} scores"
     facts = [("holds", f"{held}, {run.importances:,} importances")]
     if total:
-        of = "results" if run.state.value == "finished" else "results of the stages begun"
-        facts.insert(0, ("done", f"{done:,} of {total:,} {of}"))
+        facts.insert(0, ("done", f"{done:,} of {total:,} results"))
     facts += [(name, _value(value)) for name, value in run.identity.items() if value not in (None, {}, [])]
     parts: list[RenderableType] = [head]
     if run.why:
@@ -128,10 +127,11 @@ def _sessions(run: Overview) -> list[RenderableType]:
 
 
 def _together(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages, with those of scores, one a layer, as one."""
+    """The stages that were worked on, with those of scores, one a layer, as one."""
+    stages = [stage for stage in stages if stage.reused or stage.made]
     scores = [stage for stage in stages if stage.stage.startswith(SCORES)]
     if len(scores) < 2:
-        return list(stages)
+        return stages
     sums = (sum(getattr(stage, name) for stage in scores) for name in ("total", "reused", "made", "seconds"))
     one = Stage(f"scores of {len(scores)} layers", *sums)
     return [one if stage is scores[0] else stage for stage in stages if stage is scores[0] or stage not in scores]

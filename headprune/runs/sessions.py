@@ -30,7 +30,8 @@ RUNNING, FINISHED, INTERRUPTED, FAILED = "running", "finished", "interrupted", "
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a session: `made` of `total` results were made in it, `reused` were in the store."""
+    """One stage of a session: `made` of `total` results were made in it, `reused` were in the store. Neither, where it
+    has not begun, or all that it was to make was there already."""
 
     stage: str
     total: int
@@ -102,6 +103,14 @@ class Log:
         store.write(statement, [(_now(), RUNNING, socket.gethostname(), os.getpid(), _user(), str(Path.cwd()), told)])
         self._session = store.all("SELECT max(id) FROM sessions")[0][0]
 
+    def plan(self, stages: Mapping[str, int]) -> None:
+        """What stages there will be, and how many results each is to have; planned again, it is of fewer samples."""
+        self._store.write(
+            "INSERT INTO stages (session_id, stage, total, reused, made, seconds) VALUES (?, ?, ?, 0, 0, 0) "
+            "ON CONFLICT DO UPDATE SET total = excluded.total",
+            [(self._session, name, total) for name, total in stages.items()],
+        )
+
     @contextmanager
     def stage(self, name: str, total: int, reused: int) -> Iterator[None]:
         """A stage of the work, written down when it begins and with each result that is stored. One that begins again
@@ -170,10 +179,12 @@ def sessions(store: RunStore) -> tuple[Session, ...]:
 
 
 def progress(found: Sequence[Session]) -> tuple[int, int]:
-    """How many results a run has, and of how many, by what its sessions say of the stages that they came to."""
-    latest = {stage.stage: stage for session in found for stage in session.stages}
-    done = sum(min(stage.reused + stage.made, stage.total) for stage in latest.values())
-    return done, sum(stage.total for stage in latest.values())
+    """How many results a run has, and of how many, by what its sessions say of their stages."""
+    stages = [stage for session in found for stage in session.stages]
+    totals = {stage.stage: stage.total for stage in stages}
+    # What a session did not come to, or found to be done, is as far as an earlier one left it.
+    done = {stage.stage: stage.reused + stage.made for stage in stages if stage.reused or stage.made}
+    return sum(min(done.get(name, 0), total) for name, total in totals.items()), sum(totals.values())
 
 
 def last_session(store: RunStore) -> Session | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -18,10 +19,11 @@ from headprune.scoring.engine import Engine
 from headprune.scoring.importance import fit_to, gold_digest, importances, softmax
 from headprune.scoring.sampling import Drawn
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.stages import CAPTIONS, LIKELIHOODS, UNCHANGED_CAPTIONS, of_layer, planned
 from headprune.scoring.statistics import Floats, limits
 from headprune.scoring.textless import gradient_importances, logit_importances
 from headprune.scoring.work import Work
-from headprune.towers.batches import Key
+from headprune.towers.batches import UNCHANGED, Key
 from headprune.types import Dataset, Geometry, Interval, Schedule, ScoreItem
 
 # Of the samples drawn, how many may turn out to be of no use while they are worked on; one always may.
@@ -87,6 +89,8 @@ def score_heads(
     first, made, left = len(drawn.samples), 0, drawn
     while True:
         work = Work(engine, left, settings, store, progress, gold, stored)
+        if store and store.log:
+            store.log.plan(planned(settings, engine.facts.geometry, len(left.samples)))
         try:
             per_sample = _per_sample(work, layer_scored)
         except SampleError as error:
@@ -153,12 +157,12 @@ def _layer_groups(work: Work, scorer: Scorer | LogitScorer, coefficients: Array)
     oneshot = settings.schedule is Schedule.ONESHOT
     together = oneshot and isinstance(scorer, Scorer)
     if not together:
-        work.make_captions("unchanged captions", (), references, coefficients)
+        work.make_captions(UNCHANGED_CAPTIONS, (), references, coefficients)
     if oneshot:
-        yield _importances(work, scorer, "", settings.layers, coefficients, references if together else ())
+        yield _importances(work, scorer, str, settings.layers, coefficients, references if together else ())
         return
     for layer in settings.layers:
-        values = _importances(work, scorer, f" of layer {layer}", (layer,), coefficients)
+        values = _importances(work, scorer, partial(of_layer, layer), (layer,), coefficients)
         scale = work.geometry.heads_in[layer] * softmax(values.mean(axis=0)[0], settings.temperature)
         coefficients = coefficients.copy()
         coefficients[layer] = np.where(np.isfinite(scale), scale, 1)
@@ -168,20 +172,22 @@ def _layer_groups(work: Work, scorer: Scorer | LogitScorer, coefficients: Array)
 def _importances(
     work: Work,
     scorer: Scorer | LogitScorer,
-    where: str,
+    named: Callable[[str], str],
     layers: tuple[int, ...],
     coefficients: Array,
     references: tuple[int, ...] = (),
 ) -> Floats:
     """Importances [m, len(layers), H] on a model scaled by `coefficients`; unchanged captions at `references` that are
-    not there yet are made in the same sweep."""
+    not there yet are made in the same sweep. `named` says what a stage is called."""
     if isinstance(scorer, LogitScorer):
-        return logit_importances(work, f"likelihoods{where}", layers, coefficients)
-    work.make_captions(f"captions{where}", layers, references, coefficients)
+        return logit_importances(work, named(LIKELIHOODS), layers, coefficients)
+    work.make_captions(named(CAPTIONS), layers, references, coefficients)
     at = [work.reference_of[layer] for layer in layers]
 
     def score(keys: Sequence[Key], items: Sequence[ScoreItem]) -> Floats:
-        return work.scored(scorer, keys, items, coefficients)
+        # What the unchanged model says is scored once for all layers that it is compared with.
+        of_unchanged = keys[0][-1] == UNCHANGED
+        return work.scored(scorer, keys, items, np.ones_like(coefficients) if of_unchanged else coefficients)
 
     return importances(work.captions, work.samples, layers, work.geometry, work.settings.edit, scorer, at, score)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from headprune.patch.patch import Array
 from headprune.scoring.engine import Kind, Task
+from headprune.scoring.stages import CAPTIONS, GRADIENTS
 from headprune.scoring.statistics import Floats
 from headprune.scoring.work import Scores, Work
 from headprune.towers.batches import UNCHANGED, Key, chunks
@@ -59,7 +60,7 @@ def gradient_importances(work: Work, layers: tuple[int, ...], coefficients: Arra
     From derivatives on the unchanged model, whose captions are made first; `coefficients` are all 1.
     """
     references = work.references(layers)
-    work.make_captions("captions", (), references, coefficients)
+    work.make_captions(CAPTIONS, (), references, coefficients)
     heads = [(layer, head) for layer in layers for head in range(work.geometry.heads_in[layer])]
 
     def tasks(known: Scores) -> list[Task]:
@@ -77,7 +78,7 @@ def gradient_importances(work: Work, layers: tuple[int, ...], coefficients: Arra
         ]
 
     wanted = [(sample.id, *head) for sample in work.samples for head in heads]
-    return _table(work, layers, work.make_numbers("gradients", wanted, coefficients, tasks))
+    return _table(work, layers, work.make_numbers(GRADIENTS, wanted, coefficients, tasks))
 
 
 def _table(work: Work, layers: tuple[int, ...], scores: Scores) -> Floats:

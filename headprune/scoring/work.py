@@ -13,13 +13,13 @@ from headprune.events import Progress
 from headprune.hooks.kinds import Scorer
 from headprune.patch.fit import versions
 from headprune.patch.patch import Array
-from headprune.runs.sessions import SCORES
 from headprune.runs.store import RunStore
 from headprune.scoring.engine import Engine, Kind, Results, Task
 from headprune.scoring.importance import scored
 from headprune.scoring.patience import patiently
 from headprune.scoring.sampling import Drawn
 from headprune.scoring.settings import ScoreSettings
+from headprune.scoring.stages import scores_of
 from headprune.scoring.statistics import Floats
 from headprune.scoring.sweep import Captions
 from headprune.towers.batches import UNCHANGED, Key
@@ -144,8 +144,8 @@ class Work:
         context, digest, known = self._known_scores(keys, coefficients)
         if len(known) == len({*keys}):
             return np.array([known[key] for key in keys])
-        layer = keys[0][1]
-        with self._stage(f"{SCORES}{layer}", len(keys), 0):
+        _, layer, head = keys[0]
+        with self._stage(scores_of(layer, head), len(keys), 0):
             values = patiently(lambda: scored(scorer, items), self.settings.patience) + _ZERO
             self._add_scores(context, digest, dict(zip(keys, values.tolist(), strict=True)))
         self._stored()
