@@ -91,11 +91,8 @@ def reporting(as_json: bool, quiet: bool, debug: bool) -> Iterator[Output]:
             output.error(error.message, error.hint)
             _end(error, error.exit_code, debug)
         except KeyboardInterrupt as error:
-            output.error(
-                "interrupted",
-                "give the same command again: headprune score and runs resume go on where they stopped, "
-                "others begin anew",
-            )
+            # What can be gone on with says how.
+            output.error("interrupted", str(error) or "given again, this command begins anew")
             _end(error, ExitCode.INTERRUPTED, debug)
         except typer.Exit:
             raise

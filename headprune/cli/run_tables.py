@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from headprune.cli.output import shown, table
-from headprune.runs.sessions import RUNNING, SCORES, Stage
+from headprune.runs.sessions import RUNNING, SCORES, Stage, to_the_minute
 
 if TYPE_CHECKING:
     from headprune.jobs.runs import Listed
@@ -37,7 +37,7 @@ def list_table(runs: Sequence[Listed], width: int) -> RenderableType:
     for run in runs:
         samples, done, last = _numbers(run)
         head = Text.assemble((_plain(str(run.folder)), "bold"), "  ", (run.state.value, _style(run.state.value)))
-        told = [run.kind, _of(run), f"{samples} samples" if samples else "", done, last]
+        told = [run.kind, _of(run), f"{samples} samples" if samples else "", done, f"{last} UTC" if last else ""]
         parts += [head, Padding(shown(", ".join(filter(None, told))), (0, 0, 0, 2))]
         if run.why:
             parts.append(Padding(shown(run.why), (0, 0, 0, 2)))
@@ -111,7 +111,7 @@ def _sessions(run: Overview) -> list[RenderableType]:
     for number, one in enumerate(run.sessions, 1):
         gone = one.state == RUNNING and (one is not run.sessions[-1] or run.state.value != RUNNING)
         state = "stopped" if gone else one.state
-        rows.append((str(number), _time(one.started), state, f"{one.user}@{one.host}", _duration(one.seconds)))
+        rows.append((str(number), to_the_minute(one.started), state, f"{one.user}@{one.host}", _duration(one.seconds)))
         for stage in _together(one.stages):
             speed = f"{stage.made / stage.seconds:,.1f}/s" if stage.seconds and stage.made else "-"
             made = f"{stage.reused + stage.made:,} of {stage.total:,}"
@@ -142,7 +142,7 @@ def _errors(run: Overview) -> list[RenderableType]:
     for number, session in enumerate(run.sessions, 1):
         for error in session.errors:
             of = f", sample {error.sample} left out" if error.sample else ""
-            parts.append(shown(f"session {number}, {_time(error.at)}, {error.kind}{of}: {error.message}"))
+            parts.append(shown(f"session {number}, {to_the_minute(error.at)} UTC, {error.kind}{of}: {error.message}"))
             if error.hint:
                 parts.append(Padding(shown(f"next: {error.hint}"), (0, 0, 0, 2)))
     return [Text("\nwhat went wrong", style="bold"), *parts] if parts else []
@@ -167,7 +167,7 @@ def _difference(present: dict[str, Any], other: dict[str, Any]) -> str:
 def _numbers(run: Listed) -> tuple[str, str, str]:
     samples = "" if run.samples is None else f"{run.samples:,}"
     done = "" if run.done is None else f"{run.done:,} of {run.total:,}"
-    return samples, done, _time(run.last) if run.last else ""
+    return samples, done, to_the_minute(run.last) if run.last else ""
 
 
 def _of(run: Listed) -> str:
@@ -183,11 +183,6 @@ def _value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_value(part)}" for name, part in value.items() if part is not None)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _time(text: str) -> str:
-    """A stored time to the minute; whoever reads it knows that it is UTC."""
-    return str(text)[:16].replace("T", " ")
 
 
 def _duration(seconds: float) -> str:

@@ -18,7 +18,7 @@ _GROUP = 50_000
 
 
 def writer_for(out: Path) -> Callable[[Flat, Path], int]:
-    """What writes rows into `out`, by its ending; it returns how many.
+    """What writes rows into `out`, by its ending; it returns how many. It replaces an export, and nothing else.
 
     Raises:
         UsageError: neither `.parquet` nor `.csv`. HeadpruneError: Parquet needs pyarrow, which is not there.
@@ -37,6 +37,7 @@ def writer_for(out: Path) -> Callable[[Flat, Path], int]:
 
 def _write_csv(flat: Flat, out: Path) -> int:
     """RFC 4180 in UTF-8: what is missing is an empty field, what a spreadsheet would run is led by an apostrophe."""
+    _refuse_others(out, flat, _csv_columns)
     count = 0
     with writing(out) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -51,6 +52,7 @@ def _write_parquet(flat: Flat, out: Path) -> int:
     import pyarrow
     from pyarrow import parquet
 
+    _refuse_others(out, flat, _parquet_columns)
     kinds = {str: pyarrow.string(), int: pyarrow.int32(), float: pyarrow.float64()}
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in flat.columns])
     count = 0
@@ -60,6 +62,29 @@ def _write_parquet(flat: Flat, out: Path) -> int:
             writer.write_table(pyarrow.Table.from_arrays(columns, schema=schema))
             count += len(rows)
     return count
+
+
+def _refuse_others(out: Path, flat: Flat, columns_of: Callable[[Path], list[str] | None]) -> None:
+    if out.is_file() and columns_of(out) != [name for name, _ in flat.columns]:
+        raise UsageError(f"{out} is there, and is no such export", "choose another --out, or remove it yourself")
+
+
+def _csv_columns(file: Path) -> list[str] | None:
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            return next(csv.reader(opened), None)
+    except (UnicodeDecodeError, csv.Error):
+        return None
+
+
+def _parquet_columns(file: Path) -> list[str] | None:
+    from pyarrow import ArrowInvalid, parquet
+
+    try:
+        names: list[str] = parquet.read_schema(file).names
+    except ArrowInvalid:
+        return None
+    return names
 
 
 def _groups(rows: Iterator[Row]) -> Iterator[list[Row]]:

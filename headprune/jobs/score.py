@@ -131,10 +131,16 @@ def _scored(
         with finishing() as interrupted:
             stop = interrupted.stop_if_asked
             return score_heads(engine, dataset, drawn, settings, run.store, told.progressed, told.layer_scored, stop)
-    except (HeadpruneError, KeyboardInterrupt):
-        if not run.store.is_empty():
-            notice(f"what was made so far is kept: headprune runs resume {run.path} goes on with it")
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(_what_goes_on(run) or "nothing was made yet: give the same command again") from error
+    except HeadpruneError:
+        if kept := _what_goes_on(run):
+            notice(f"what was made so far is kept: {kept}")
         raise
+
+
+def _what_goes_on(run: RunFolder) -> str:
+    return "" if run.store.is_empty() else f"headprune runs resume {run.path} goes on with it"
 
 
 def _announce_ties(patch: Patch) -> None:

@@ -208,7 +208,9 @@ def _settle(path: Path, store: RunStore, identity: Mapping[str, Any]) -> None:
         differing = [key for key in sorted({*there, *here}) if there.get(key) != here.get(key)]
         told = "; ".join(f"{key} {_shown(there, key)}, not {_shown(here, key)}" for key in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise UsageError(f"{path} holds another run: {told}{more}", "choose another --out")
+        raise UsageError(
+            f"{path} holds another run: {told}{more}", "use another folder, or the settings that it was begun with"
+        )
 
 
 def _shown(identity: Mapping[str, Any], key: str) -> str:

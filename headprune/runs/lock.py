@@ -44,7 +44,7 @@ def refuse_locked(folder: Path) -> None:
 def _in_use(folder: Path) -> HeadpruneError:
     owner = _owner(folder)
     return HeadpruneError(
-        f"{folder} is in use{f' by {owner}' if owner else ''}", "wait until that run ends, or choose another --out"
+        f"{folder} is in use{f' by {owner}' if owner else ''}", "wait until that run ends, or use another folder"
     )
 
 
@@ -78,7 +78,7 @@ def _cannot_be_locked(folder: Path) -> bool:
 
 def _owner(folder: Path) -> str:
     """Who works in a run folder, and since when, as its store says."""
-    from headprune.runs.sessions import last_session
+    from headprune.runs.sessions import last_session, to_the_minute
     from headprune.runs.store import RunStore
 
     try:
@@ -88,4 +88,4 @@ def _owner(folder: Path) -> str:
         return ""
     if session is None:
         return ""
-    return f"process {session.process} of {session.user} on {session.host}, since {session.started}"
+    return f"process {session.process} of {session.user} on {session.host}, since {to_the_minute(session.started)} UTC"

@@ -84,11 +84,11 @@ def _prepare(path: Path, connection: sqlite3.Connection, writing: bool) -> None:
     if version > VERSION:
         raise HeadpruneError(
             f"{path} was written by a newer headprune (store version {version}, this one knows {VERSION})",
-            "upgrade headprune, or choose another --out",
+            "upgrade headprune, or use another folder",
         )
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if version == 0 and tables:
-        raise HeadpruneError(f"{path} is an SQLite file, but not one of headprune's", "choose another --out")
+        raise HeadpruneError(f"{path} is an SQLite file, but not one of headprune's", "use another folder")
     if tables and connection.execute(f"PRAGMA {'integrity' if writing else 'quick'}_check(1)").fetchone() != ("ok",):
         raise damaged(path, "its check failed")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -146,7 +146,7 @@ def _tells_damage(path: Path, message: str) -> bool:
 
 def _next_step(message: str) -> str:
     if "locked" in message:
-        return "another process works in this run: wait for it, or choose another --out"
+        return "another process works in this run: wait for it, or use another folder"
     if "full" in message or "I/O" in message:
         return "free some space, then run the same command again: what was finished is kept"
     return "check that the folder is there and that you may write to it"

@@ -187,6 +187,11 @@ def progress(found: Sequence[Session]) -> tuple[int, int]:
     return sum(min(done.get(name, 0), total) for name, total in totals.items()), sum(totals.values())
 
 
+def to_the_minute(time: str) -> str:
+    """A stored time as people read it; it is UTC."""
+    return str(time)[:16].replace("T", " ")
+
+
 def last_session(store: RunStore) -> Session | None:
     """The latest session of a run; None where there is none."""
     found = sessions(store)

@@ -1,4 +1,4 @@
-"""The stages of a run of Algorithm 1, before any of them has begun: so that from its start it can tell how far it is."""
+"""The stages of a run of Algorithm 1 before any of them has begun: from its start a run can tell how far it is."""
 
 from __future__ import annotations
 

@@ -310,6 +310,21 @@ def test_what_cannot_be_written_is_refused(scored, monkeypatch):
     scored.document("runs", "export", "run", "--out", "a.csv")
 
 
+def test_an_export_replaces_one_of_its_kind_and_nothing_else(scored):
+    for ending in ("csv", "parquet"):
+        file = scored / f"a.{ending}"
+        scored.document("runs", "export", "run", "--out", file.name)
+        before = file.read_bytes()
+        scored.document("runs", "export", "run", "--out", file.name)
+        assert file.read_bytes() == before
+        said = scored.refuses(2, "runs", "export", "run", "--table", "importances", "--out", file.name)
+        assert f"{file.name} is there, and is no such export" in said and file.read_bytes() == before
+        for other in (b"", b"file_name,caption\na.png,a cat\n", b"\xff\x00\xfe"):
+            file.write_bytes(other)
+            assert "no such export" in scored.refuses(2, "runs", "export", "run", "--out", file.name)
+            assert file.read_bytes() == other
+
+
 def test_damage_is_exported_as_a_gap_that_is_told(scored):
     with RunStore.open(scored / "run") as store:
         store.write("UPDATE captions SET text = ? WHERE id = 1", [("another",)])

@@ -81,7 +81,7 @@ def test_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
     ) as caught:
         RunFolder.claim(tmp_path / "run", other, RECIPE)
     assert caught.value.exit_code == ExitCode.USAGE
-    assert caught.value.hint == "choose another --out"
+    assert caught.value.hint == "use another folder, or the settings that it was begun with"
     with RunFolder.open(tmp_path / "run") as run:
         assert run.identity() == IDENTITY
 

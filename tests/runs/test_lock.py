@@ -51,7 +51,7 @@ def test_the_second_process_is_told_whose_run_it_is(tmp_path: Path, worker: subp
     with pytest.raises(HeadpruneError) as caught:
         RunFolder.claim(run, IDENTITY, "")
     owner = f"process {worker.pid} of {getpass.getuser()} on {socket.gethostname()}"
-    time_ = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
+    time_ = r"\d{4}-\d\d-\d\d \d\d:\d\d UTC"
     assert re.fullmatch(rf"{re.escape(f'{run} is in use by {owner}, since ')}{time_}", caught.value.message)
     assert "wait until that run ends" in caught.value.hint
     assert caught.value.exit_code == ExitCode.FAILED == 1
