@@ -20,12 +20,14 @@ from tests.support.ray_cluster import Cluster, two_nodes
 pytest.importorskip("ray", reason="Ray, headprune[ray], is not installed")
 MAIN = "from headprune.cli.app import main; main()"
 DEMO = ("score", "demo", "--data", "demo", "--seed", "5", "--layers", "1-3")
-# One scorer of each kind, an edit that compares pictures, and a schedule in which layers follow one another.
+# One scorer of each kind, an edit that compares pictures, a schedule in which layers follow one another, and a model
+# that is placed part by part.
 WAYS = {
     "captions": ("--samples", "24", "--scorer", "rouge"),
     "sequential": ("--samples", "8", "--scorer", "rouge", "--schedule", "sequential"),
     "means": ("--samples", "8", "--scorer", "rouge", "--edit", "mean-ablate", "--decode-at", "last"),
     "likelihoods": ("--samples", "24", "--scorer", "logit"),
+    "a device map": ("--samples", "8", "--scorer", "rouge", "--device", "cpu", "--device-map", "cpu"),
     "gradients": ("--samples", "24", "--scorer", "gradient"),
 }
 
