@@ -67,9 +67,11 @@ class NumberError(ModelError):
     """
 
     def __init__(self, row: int, dtype: str) -> None:
+        wider = "try --dtype bfloat16 or float32, where the model was made for them"
+        exact = dtype in ("torch.float32", "torch.float64")
         super().__init__(
             f"the model says what is no number (NaN or infinite, {dtype})",
-            "try --dtype bfloat16 or float32, where the model was made for them",
+            "its weights may be damaged: fetch the model again" if exact else wider,
         )
         self.row = row
         self.dtype = dtype

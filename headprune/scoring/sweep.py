@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from headprune.edits.edit import Context, Edit, variants_of
-from headprune.errors import SampleError
+from headprune.errors import NumberError, SampleError
 from headprune.scoring.contexts import Contexts
 from headprune.towers.adapter import Adapter
 from headprune.towers.batches import UNCHANGED, Batch, DecodeQueue, Decoder, Key, replayed_rows, traces
@@ -122,11 +122,8 @@ def check_finite(values: Tensor, keys: Sequence[Key]) -> None:
     if len(wrong):
         sample, layer, head = keys[int(wrong[0])]
         where = f"layer {layer}" if head == UNCHANGED else f"layer {layer} with head {head} edited"
-        raise SampleError(
-            sample,
-            f"{where} says what is no number (NaN or infinite, {values.dtype})",
-            "try --dtype bfloat16 or float32, where the model was made for them",
-        )
+        error = NumberError(int(wrong[0]), str(values.dtype))
+        raise SampleError(sample, f"{where}: {error.message}", error.hint)
 
 
 def _hand_over(fresh: Captions, deliver: Callable[[Captions], None]) -> None:
