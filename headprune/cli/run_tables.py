@@ -130,10 +130,12 @@ def _together(stages: Sequence[Stage]) -> list[Stage]:
     """The stages that were worked on, with those of scores, one a layer, as one."""
     stages = [stage for stage in stages if stage.reused or stage.made]
     scores = [stage for stage in stages if stage.stage.startswith(SCORES)]
-    if len(scores) < 2:
+    # What is scored unchanged at a layer is a stage beside that of its heads.
+    layers = {stage.stage.partition(",")[0] for stage in scores}
+    if len(layers) < 2:
         return stages
     sums = (sum(getattr(stage, name) for stage in scores) for name in ("total", "reused", "made", "seconds"))
-    one = Stage(f"scores of {len(scores)} layers", *sums)
+    one = Stage(f"scores of {len(layers)} layers", *sums)
     return [one if stage is scores[0] else stage for stage in stages if stage is scores[0] or stage not in scores]
 
 

@@ -22,7 +22,7 @@ from headprune.perspectives.linguistic import captions_by_layer
 from headprune.scoring.importance import scored
 from headprune.scoring.statistics import Floats, mean_interval
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import Batch, Decoder, Pictures, chunks, prepared
+from headprune.towers.batches import Batch, Decoder, Pictures, chunks, prepared, told_of
 from headprune.towers.memory import Room
 from headprune.types import Generation, Interval, Sample, ScoreItem
 
@@ -162,7 +162,8 @@ def _timed_captions(adapter: Adapter, samples: Sequence[Sample], settings: Evalu
     decoder, room = Decoder(adapter, settings.generation, settings.batch), Room(settings.batch.pictures, "pictures")
 
     def said(pictures: Pictures, start: int, stop: int) -> list[str]:
-        return decoder.decode(adapter.last_states(pictures.pixels[start:stop], pictures.form), pictures.form)
+        with told_of([sample.id for sample in pictures.samples[start:stop]]):
+            return decoder.decode(adapter.last_states(pictures.pixels[start:stop], pictures.form), pictures.form)
 
     for some in chunks(samples, settings.batch.pictures):
         # Not ahead, as elsewhere: nothing else runs while this is timed.

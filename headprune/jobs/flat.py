@@ -82,7 +82,10 @@ def _parquet_columns(file: Path) -> list[str] | None:
 
     try:
         names: list[str] = parquet.read_schema(file).names
-    except ArrowInvalid:
+    except (ArrowInvalid, OSError) as error:
+        # Of a damaged file it says an OSError that no system gave.
+        if getattr(error, "errno", None) is not None:
+            raise
         return None
     return names
 

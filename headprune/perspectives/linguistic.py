@@ -9,7 +9,7 @@ from torch import Tensor
 from headprune.edits.edit import Context
 from headprune.edits.heads import Isolate
 from headprune.towers.adapter import Adapter
-from headprune.towers.batches import Batch, DecodeQueue, Decoder, Key, traces
+from headprune.towers.batches import Batch, DecodeQueue, Decoder, Key, told_of, traces
 from headprune.towers.replay import replay, stopped
 from headprune.types import Form, Generation, Sample
 
@@ -37,7 +37,9 @@ def captions_of_head(
     said: dict[str, str] = {}
     decoder = Decoder(adapter, generation, batch)
     for some, states, form in states_of_head(adapter, samples, layer, head, batch):
-        said |= zip([sample.id for sample in some], decoder.decode(states, form), strict=True)
+        ids = [sample.id for sample in some]
+        with told_of(ids):
+            said |= zip(ids, decoder.decode(states, form), strict=True)
     return [said[sample.id] for sample in samples]
 
 
@@ -71,7 +73,9 @@ def labels_with_probability(
     """
     said: dict[str, tuple[str, float]] = {}
     for some, shown, form in states:
-        labels = adapter.decode(shown, generation, form)
+        ids = [sample.id for sample in some]
+        with told_of(ids):
+            labels = adapter.decode(shown, generation, form)
         probable = adapter.probability(shown, labels, generation, form).tolist()
-        said |= zip([sample.id for sample in some], zip(labels, probable, strict=True), strict=True)
+        said |= zip(ids, zip(labels, probable, strict=True), strict=True)
     return [said[sample.id] for sample in samples]

@@ -185,7 +185,7 @@ def _importances(
     at = [work.reference_of[layer] for layer in layers]
 
     def score(keys: Sequence[Key], items: Sequence[ScoreItem]) -> Floats:
-        # What the unchanged model says is scored once for all layers that it is compared with.
+        # What the unchanged model says is kept under that model, and found there for each layer compared with it.
         of_unchanged = keys[0][-1] == UNCHANGED
         return work.scored(scorer, keys, items, np.ones_like(coefficients) if of_unchanged else coefficients)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -215,6 +216,19 @@ class Decoder:
         return captions
 
 
+@contextmanager
+def told_of(ids: Sequence[str]) -> Iterator[None]:
+    """Within the context, what is no number is told of the sample whose row it is.
+
+    Raises:
+        SampleError: a row is none.
+    """
+    try:
+        yield
+    except NumberError as error:
+        raise SampleError(ids[error.row], error.message, error.hint) from error
+
+
 class DecodeQueue:
     """Collects states until a batch is full, then puts it into words. Pictures of another form are another batch.
 
@@ -252,10 +266,8 @@ class DecodeQueue:
 
     def _decode(self, form: Form) -> None:
         keys, states = self._waiting.pop(form)
-        try:
+        with told_of([key[0] for key in keys]):
             said = self._decoder.decode(torch.cat(states), form)
-        except NumberError as error:
-            raise SampleError(keys[error.row][0], error.message, error.hint) from error
         for key, caption in zip(keys, said, strict=True):
             self._deliver(key, caption)
 

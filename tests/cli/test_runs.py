@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -142,6 +143,27 @@ def test_a_run_is_shown_with_all_that_went_on(failed):
             del os.environ["COLUMNS"]
         assert all(part in said for part in ("30 captions, 0 scores", "what went wrong", "captions", "/s", "torch"))
         assert all(len(line) <= int(columns) for line in said.splitlines())
+
+
+LENGTH = """
+import headprune
+
+class Length(headprune.Scorer):
+    compares = False
+
+    def score(self, batch):
+        return [len(item.caption) / 100 for item in batch]
+"""
+
+
+def test_scores_of_many_layers_are_shown_as_one(place):
+    """Each layer once, also where what is said unchanged there is scored, too."""
+    (place / "length.py").write_text(LENGTH)
+    words = ("--samples", 2, "--scorer", "./length.py:Length", "--edit", "ablate", "--batch-size", 8)
+    place.document("score", "model", "--data", "data", *words, "--out", "run")
+    said = place.run("runs", "show", "run").stdout
+    # Two pictures, four heads and the unchanged model, three layers.
+    assert re.search(r"scores of 3 layers\s+30 of 30 ", said) and "scores of layer" not in said
 
 
 def test_what_others_wrote_is_shown_as_text(scored):
@@ -319,7 +341,8 @@ def test_an_export_replaces_one_of_its_kind_and_nothing_else(scored):
         assert file.read_bytes() == before
         said = scored.refuses(2, "runs", "export", "run", "--table", "importances", "--out", file.name)
         assert f"{file.name} is there, and is no such export" in said and file.read_bytes() == before
-        for other in (b"", b"file_name,caption\na.png,a cat\n", b"\xff\x00\xfe"):
+        broken = b"PAR1" + b"\xff" * 90 + (90).to_bytes(4, "little") + b"PAR1"
+        for other in (b"", b"file_name,caption\na.png,a cat\n", b"\xff\x00\xfe", broken):
             file.write_bytes(other)
             assert "no such export" in scored.refuses(2, "runs", "export", "run", "--out", file.name)
             assert file.read_bytes() == other

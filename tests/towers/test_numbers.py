@@ -10,7 +10,11 @@ from torch import Tensor
 
 from headprune import Generation, NumberCheck, load_model, open_dataset
 from headprune.errors import NumberError, SampleError
+from headprune.evaluation.table1 import EvaluateSettings, evaluate_model
+from headprune.perspectives.convergence import Convergence
+from headprune.perspectives.linguistic import captions_by_layer, captions_of_head
 from headprune.towers.batches import Batch, DecodeQueue, Decoder
+from tests.support.samples import GoldOverlap, Overlap, dataset
 
 WRONG = {"nan": torch.nan, "infinite": torch.inf}
 
@@ -107,6 +111,30 @@ def test_a_row_is_named_however_many_fit_at_once(tiny, pictures, beams):
     with pytest.raises(SampleError, match="sample d: the model says what is no number") as lost:
         queue.put([(name, 0, 0) for name in "abcde"], states)
     assert lost.value.sample == "d"
+
+
+EVALUATE = EvaluateSettings(GoldOverlap(), Generation(max_new_tokens=4), Batch(7, 2), Convergence(Overlap(), tau=0.4))
+LOOKS = {
+    "evaluate": lambda model, samples: evaluate_model(model, samples, EVALUATE),
+    "a head": lambda model, samples: captions_of_head(model, samples, 1, 2, EVALUATE.generation, EVALUATE.batch),
+    "layers": lambda model, samples: captions_by_layer(model, samples, [0, 2], EVALUATE.generation, EVALUATE.batch),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_whoever_asks_is_told_of_which_sample(tiny, pictures, monkeypatch, look):
+    samples, prepare = dataset(pictures).samples, tiny.prepare
+    lost = samples[3].load()
+
+    def poisoned(given):
+        pixels = prepare(given)
+        pixels[[row for row, picture in enumerate(given) if picture is lost]] = torch.nan
+        return pixels
+
+    monkeypatch.setattr(tiny, "prepare", poisoned)
+    with pytest.raises(SampleError) as told:
+        LOOKS[look](tiny, samples)
+    assert told.value.sample == samples[3].id
 
 
 def test_it_crosses_processes():
